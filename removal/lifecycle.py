@@ -1,0 +1,456 @@
+"""The life of a request: `decide(request, event, now)` gives what becomes of it and what people are told.
+
+Every transition stands in TRANSITIONS. What isn't there doesn't happen: the decision then carries a `refusal`, one
+word for the layer that talks to people. No I/O, no clock: `now` comes from outside, in milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from removal.plan import Kind, Media, Step, proofs_for, steps_for
+from removal.request import (
+    UNCONFIRMED,
+    WAITING,
+    ConfirmedBy,
+    Failure,
+    Request,
+    State,
+    StepRecord,
+    StepState,
+)
+
+DAY_MS = 86_400_000
+BACK_OFF_MS = (5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 7_200_000)
+"""How long a passing failure waits, by number of attempts; the last one goes on. Jitter is the caller's."""
+
+
+# --- what can happen -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Somebody entitled said yes. `at_ts` is the homeserver's time of it."""
+
+    by: str
+    at_ts: int
+    event_id: str
+    trust: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Somebody entitled said no, by ❌."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """`!cancel`, or what made the request pointless."""
+
+    by: str
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationWithdrawn:
+    """The ✅ was gone when it was read again before the first step."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChanged:
+    """The account isn't what the prompt showed any more (`what` names the facts). A new prompt takes over."""
+
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The same person asked again for the same account."""
+
+    by_request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A person's own removal: the answer to the first open question."""
+
+    question: str
+    yes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixIDTyped:
+    """A person's own removal: the requester typed this as their own Matrix ID."""
+
+    text: str
+    at_ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRefused:
+    by: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The clock was looked at. `synced_ts`: everything sent before this time has been seen."""
+
+    synced_ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """`answer` is what the homeserver said. For VERIFY it must hold `proofs`: {name: True} for every one promised."""
+
+    step: Step
+    answer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    step: Step
+    failure: Failure
+    cause: str
+    retry_after_ms: int | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+    jitter: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    by: str
+
+
+Event = (
+    Confirmed | Declined | Cancelled | ConfirmationWithdrawn | TargetChanged | Replaced | Answered | MatrixIDTyped
+    | Approved | ApprovalRefused | TimePassed | StepStarted | StepDone | StepFailed | RetryAsked
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows. `say` names the messages that people get; `refusal` says why nothing changed."""
+
+    request: Request
+    say: tuple[str, ...] = ()
+    refusal: str = ""
+
+
+class _Refused(Exception):
+    """Nothing changes; the argument is the one word why."""
+
+
+# --- the rules -------------------------------------------------------------------------------------------------------
+def _ended(r: Request, state: State, now: int, by: str | None = None, because: str = "") -> Request:
+    return replace(r, state=state, ended_ts=now, ended_by=by, ended_because=because, ends_as=None, retry_ts=None)
+
+
+def _run(r: Request, now: int) -> Request:
+    steps = r.steps or tuple(StepRecord(step) for step in steps_for(r.kind, r.options))
+    return replace(r, state=State.RUNNING, steps=steps, started_ts=r.started_ts or now, due_ts=None, retry_ts=None)
+
+
+def _agreed(r: Request, now: int) -> Decision:
+    """Everybody who had to agree has: from here on it's a matter of time."""
+    if r.rules.needs_approval and r.approver_id is None:
+        return Decision(replace(r, state=State.AWAITING_APPROVAL, reminded_ts=now), ("approval_asked",))
+    due = max(now + r.rules.grace_ms, r.at_ts or 0)
+    if due > now:
+        return Decision(replace(r, state=State.SCHEDULED, due_ts=due, reminded_ts=None), ("scheduled",))
+    return Decision(_run(r, now))
+
+
+def _confirmed(r: Request, e: Confirmed, now: int) -> Decision:
+    if r.kind is Kind.OWN and e.by != r.requester_id:
+        raise _Refused("only_requester")
+    if e.by == r.target_id and r.kind is not Kind.OWN:
+        raise _Refused("target")
+    if r.kind is Kind.MODERATION:
+        if r.rules.confirmed_by is ConfirmedBy.REQUESTER and e.by != r.requester_id:
+            raise _Refused("only_requester")
+        other = r.rules.needs_other or r.rules.confirmed_by is ConfirmedBy.OTHER_MODERATOR
+        if other and e.by == r.requester_id:
+            raise _Refused("needs_other")
+    if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
+        raise _Refused("expired")
+    r = replace(r, confirmer_id=e.by, confirmed_ts=e.at_ts, confirmation_event_id=e.event_id, confirmer_trust=e.trust)
+    if r.rules.needs_matrix_id:
+        # The person gets as long again to type it as they had to press.
+        later = max(r.expires_ts, now + r.rules.expires_after_ms)
+        return Decision(replace(r, state=State.AWAITING_MATRIX_ID, expires_ts=later), ("matrix_id_asked",))
+    return _agreed(r, now)
+
+
+def _declined(r: Request, e: Declined, now: int) -> Decision:
+    if r.touched:
+        raise _Refused("begun")
+    return _cancelled(r, Cancelled(e.by), now)
+
+
+def _cancelled(r: Request, e: Cancelled, now: int) -> Decision:
+    if r.began_final_step:
+        raise _Refused("too_late")
+    return _give_up(r, State.CANCELLED, now, e.by, e.because)
+
+
+def _give_up(r: Request, ends_as: State, now: int, by: str | None, because: str) -> Decision:
+    """Ends a request before the point of no return; a suspension of ours is lifted first."""
+    suspension = r.record(Step.SUSPEND)
+    if suspension and suspension.state is not StepState.PENDING:
+        r = replace(r, state=State.RELEASING, ends_as=ends_as, ended_by=by, ended_because=because, retry_ts=None)
+        return Decision(r, ("releasing",))
+    return Decision(_ended(r, ends_as, now, by, because), (ends_as.value,))
+
+
+def _withdrawn(r: Request, e: ConfirmationWithdrawn, now: int) -> Decision:
+    if r.touched:
+        raise _Refused("begun")
+    r = replace(r, confirmer_id=None, confirmed_ts=None, confirmation_event_id=None, steps=(), started_ts=None)
+    if now > r.expires_ts:
+        return Decision(_ended(r, State.EXPIRED, now), ("expired",))
+    return Decision(replace(r, state=State.AWAITING_CONFIRMATION), ("confirmation_withdrawn",))
+
+
+def _target_changed(r: Request, e: TargetChanged, now: int) -> Decision:
+    if r.touched:
+        raise _Refused("begun")
+    return Decision(_ended(r, State.CANCELLED, now, None, "changed:" + ",".join(e.what)), ("target_changed",))
+
+
+def _replaced(r: Request, e: Replaced, now: int) -> Decision:
+    return Decision(_ended(r, State.REPLACED, now, r.requester_id, f"R{e.by_request_id}"), ("replaced",))
+
+
+def _answered(r: Request, e: Answered, now: int) -> Decision:
+    if not r.questions or r.questions[0] != e.question:
+        raise _Refused("not_asked")
+    if e.question == "erase":
+        r = replace(r, options=replace(r.options, erase=e.yes))
+    elif e.question == "media":
+        r = replace(r, options=replace(r.options, media=Media.DELETE if e.yes else Media.KEEP))
+    r = replace(r, questions=r.questions[1:], expires_ts=max(r.expires_ts, now + r.rules.expires_after_ms))
+    if r.questions:
+        return Decision(r, ("question",))
+    return Decision(replace(r, state=State.AWAITING_CONFIRMATION), ("prompt",))
+
+
+def _matrix_id_typed(r: Request, e: MatrixIDTyped, now: int) -> Decision:
+    if e.text != r.target_id:
+        raise _Refused("wrong_matrix_id")
+    if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
+        raise _Refused("expired")
+    return _agreed(r, now)
+
+
+def _approved(r: Request, e: Approved, now: int) -> Decision:
+    if e.by in (r.requester_id, r.target_id):
+        raise _Refused("own")
+    return _agreed(replace(r, approver_id=e.by), now)
+
+
+def _approval_refused(r: Request, e: ApprovalRefused, now: int) -> Decision:
+    if e.by in (r.requester_id, r.target_id):
+        raise _Refused("own")
+    return Decision(_ended(r, State.REFUSED, now, e.by, e.because), ("refused",))
+
+
+def _unconfirmed_time(r: Request, e: TimePassed, now: int) -> Decision:
+    # What was sent in time may still be on its way to us: the request expires once we've seen past its end.
+    if e.synced_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
+        return Decision(_ended(r, State.EXPIRED, now), ("expired",))
+    raise _Refused("not_yet")
+
+
+def _approval_time(r: Request, e: TimePassed, now: int) -> Decision:
+    if now >= (r.reminded_ts or 0) + DAY_MS:
+        return Decision(replace(r, reminded_ts=now), ("approval_reminder",))
+    raise _Refused("not_yet")
+
+
+def _scheduled_time(r: Request, e: TimePassed, now: int) -> Decision:
+    if r.due_ts is None or now >= r.due_ts:
+        return Decision(_run(r, now), ("departure",) if r.kind is Kind.OWN else ())
+    remind_ts = reminder_ts(r)
+    if remind_ts is not None and now >= remind_ts:
+        return Decision(replace(r, reminded_ts=now), ("reminder",))
+    raise _Refused("not_yet")
+
+
+def _step_started(r: Request, e: StepStarted, now: int) -> Decision:
+    record = _current(r, e.step)
+    record = replace(record, state=StepState.STARTED, attempts=record.attempts + 1, started_ts=record.started_ts or now)
+    return Decision(replace(r.with_step(record), retry_ts=None))
+
+
+def _step_done(r: Request, e: StepDone, now: int) -> Decision:
+    record = _current(r, e.step)
+    if record.state is not StepState.STARTED:
+        raise _Refused("not_started")
+    if e.step is Step.VERIFY:
+        proofs = e.answer.get("proofs", {})
+        missing = [p.value for p in proofs_for(r.options) if proofs.get(p.value) is not True]
+        if missing:
+            return _step_failed(r, StepFailed(e.step, Failure.PASSING, "open: " + ", ".join(missing)), now)
+    record = replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, failure=None, cause="")
+    r = r.with_step(record)
+    if r.current_step is None:
+        return Decision(_ended(r, State.DONE, now), ("done",))
+    return Decision(r)
+
+
+def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
+    record = _current(r, e.step)
+    answer = e.answer or record.answer
+    record = replace(record, state=StepState.FAILED, failure=e.failure, cause=e.cause, answer=answer)
+    r = r.with_step(record)
+    if e.failure is Failure.PASSING:
+        wait = BACK_OFF_MS[min(max(record.attempts, 1), len(BACK_OFF_MS)) - 1]
+        r = replace(r, retry_ts=now + max(int(wait * e.jitter), e.retry_after_ms or 0))
+        # One word to people when it takes long; every attempt would be noise.
+        if not r.open_said and (record.attempts >= 3 or e.step is Step.VERIFY):
+            return Decision(replace(r, open_said=True), ("open",))
+        return Decision(r)
+    if not r.began_final_step and (r.kind is Kind.OWN or e.failure is Failure.IMPOSSIBLE):
+        return _give_up(r, State.FAILED, now, None, e.cause)
+    if e.failure is Failure.IMPOSSIBLE and not _deactivated(r):
+        return Decision(_ended(r, State.FAILED, now, None, e.cause), ("failed",))
+    return Decision(replace(r, state=State.BLOCKED, retry_ts=None), ("blocked",))
+
+
+def _deactivated(r: Request) -> bool:
+    record = r.record(Step.DEACTIVATE)
+    return record is not None and record.state is StepState.DONE
+
+
+def _released(r: Request, e: StepDone, now: int) -> Decision:
+    if e.step is not Step.RELEASE or r.ends_as is None:
+        raise _Refused("not_releasing")
+    return Decision(_ended(r, r.ends_as, now, r.ended_by, r.ended_because), (r.ends_as.value,))
+
+
+def _release_failed(r: Request, e: StepFailed, now: int) -> Decision:
+    attempts = (r.record(Step.RELEASE) or StepRecord(Step.RELEASE)).attempts + 1
+    wait = BACK_OFF_MS[min(attempts, len(BACK_OFF_MS)) - 1]
+    record = replace(r.record(Step.RELEASE) or StepRecord(Step.RELEASE), attempts=attempts, cause=e.cause)
+    r = replace(r.with_step(record), retry_ts=now + max(int(wait * e.jitter), e.retry_after_ms or 0))
+    if not r.open_said and attempts >= 3:
+        return Decision(replace(r, open_said=True), ("open",))
+    return Decision(r)
+
+
+def _retry_running(r: Request, e: RetryAsked, now: int) -> Decision:
+    if r.retry_ts is None:
+        raise _Refused("running")
+    return Decision(replace(r, retry_ts=None))
+
+
+def _retry_blocked(r: Request, e: RetryAsked, now: int) -> Decision:
+    return Decision(replace(r, state=State.RUNNING, retry_ts=None, open_said=False))
+
+
+def _current(r: Request, step: Step) -> StepRecord:
+    record = r.current_step
+    if record is None or record.step is not step:
+        raise _Refused("not_current")
+    return record
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+Rule = Callable[[Request, Any, int], Decision]
+TRANSITIONS: dict[tuple[State, type[Any]], Rule] = {
+    (State.ASKING, Answered): _answered,
+    (State.ASKING, Cancelled): _cancelled,
+    (State.ASKING, TimePassed): _unconfirmed_time,
+    (State.ASKING, Replaced): _replaced,
+    (State.AWAITING_CONFIRMATION, Confirmed): _confirmed,
+    (State.AWAITING_CONFIRMATION, Declined): _declined,
+    (State.AWAITING_CONFIRMATION, Cancelled): _cancelled,
+    (State.AWAITING_CONFIRMATION, TargetChanged): _target_changed,
+    (State.AWAITING_CONFIRMATION, Replaced): _replaced,
+    (State.AWAITING_CONFIRMATION, TimePassed): _unconfirmed_time,
+    (State.AWAITING_MATRIX_ID, MatrixIDTyped): _matrix_id_typed,
+    (State.AWAITING_MATRIX_ID, Declined): _declined,
+    (State.AWAITING_MATRIX_ID, Cancelled): _cancelled,
+    (State.AWAITING_MATRIX_ID, TargetChanged): _target_changed,
+    (State.AWAITING_MATRIX_ID, Replaced): _replaced,
+    (State.AWAITING_MATRIX_ID, TimePassed): _unconfirmed_time,
+    (State.AWAITING_APPROVAL, Approved): _approved,
+    (State.AWAITING_APPROVAL, ApprovalRefused): _approval_refused,
+    (State.AWAITING_APPROVAL, Declined): _declined,
+    (State.AWAITING_APPROVAL, Cancelled): _cancelled,
+    (State.AWAITING_APPROVAL, TimePassed): _approval_time,
+    (State.SCHEDULED, Declined): _declined,
+    (State.SCHEDULED, Cancelled): _cancelled,
+    (State.SCHEDULED, TargetChanged): _target_changed,
+    (State.SCHEDULED, TimePassed): _scheduled_time,
+    (State.RUNNING, Declined): _declined,
+    (State.RUNNING, Cancelled): _cancelled,
+    (State.RUNNING, ConfirmationWithdrawn): _withdrawn,
+    (State.RUNNING, TargetChanged): _target_changed,
+    (State.RUNNING, StepStarted): _step_started,
+    (State.RUNNING, StepDone): _step_done,
+    (State.RUNNING, StepFailed): _step_failed,
+    (State.RUNNING, RetryAsked): _retry_running,
+    (State.RELEASING, StepDone): _released,
+    (State.RELEASING, StepFailed): _release_failed,
+    (State.RELEASING, RetryAsked): _retry_running,
+    (State.BLOCKED, RetryAsked): _retry_blocked,
+    (State.BLOCKED, Cancelled): _cancelled,
+}
+
+
+def decide(request: Request, event: Event, now: int) -> Decision:
+    """What becomes of `request` when `event` happens at `now`.
+
+    Returns:
+        The request as it is from then on, and the names of the messages people get. With a `refusal` the request is
+        unchanged, object for object.
+    """
+    rule = TRANSITIONS.get((request.state, type(event)))
+    if rule is None:
+        return Decision(request, refusal=request.state.value)
+    try:
+        return rule(request, event, now)
+    except _Refused as why:
+        return Decision(request, refusal=str(why))
+
+
+def reminder_ts(r: Request) -> int | None:
+    """When people are reminded of a scheduled removal: a day before, where more than a day was left at the start."""
+    agreed = r.confirmed_ts or r.created_ts
+    if r.due_ts is None or r.reminded_ts is not None or r.due_ts - agreed <= DAY_MS:
+        return None
+    return r.due_ts - DAY_MS
+
+
+def wake_ts(r: Request) -> int | None:
+    """When the clock matters next to this request, or None."""
+    if r.state in UNCONFIRMED:
+        return r.expires_ts
+    if r.state is State.AWAITING_APPROVAL:
+        return (r.reminded_ts or 0) + DAY_MS
+    if r.state is State.SCHEDULED:
+        return reminder_ts(r) or r.due_ts
+    if r.state in (State.RUNNING, State.RELEASING):
+        return r.retry_ts or 0
+    return None
+
+
+def can_cancel(r: Request) -> bool:
+    """Whether `!cancel` would still end it."""
+    return r.state in UNCONFIRMED | WAITING | {State.RUNNING, State.BLOCKED} and not r.began_final_step

@@ -1,0 +1,153 @@
+"""The steps of a removal: which there are, in which order, when each applies, and what it promises.
+
+This is the one declaration. The prompt, `!status`, the runner, the receipt and docs/steps.md all follow it.
+Sources: Synapse admin API (paths stand with each step); the order is explained in docs/design.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Whose wish a removal is."""
+
+    MODERATION = "moderation"
+    OWN = "own"
+
+
+class Media(StrEnum):
+    """What becomes of the files an account uploaded."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for beside the deactivation itself."""
+
+    erase: bool = False
+    redact: bool = False
+    media: Media = Media.KEEP
+    forget_sso: bool = False
+    handover: tuple[tuple[str, str], ...] = ()
+    """Pairs (room_id or `*` for all, successor's Matrix ID)."""
+
+
+class Step(StrEnum):
+    """The steps, in the order in which they're done."""
+
+    SNAPSHOT = "snapshot"
+    HANDOVER = "handover"
+    SUSPEND = "suspend"
+    THREEPIDS = "threepids"
+    REDACT = "redact"
+    DEACTIVATE = "deactivate"
+    WAIT = "wait"
+    MEDIA = "media"
+    SSO = "sso"
+    VERIFY = "verify"
+    RELEASE = "release"
+
+
+class Proof(StrEnum):
+    """What is read back from the homeserver at the end. A removal is done when all that its plan promises hold."""
+
+    DEACTIVATED = "deactivated"
+    ERASED = "erased"
+    NO_THREEPIDS = "no_threepids"
+    NO_DEVICES = "no_devices"
+    NO_PUSHERS = "no_pushers"
+    NO_ROOMS = "no_rooms"
+    NO_ACCOUNT_DATA = "no_account_data"
+    NO_DISPLAYNAME = "no_displayname"
+    NO_PROFILE = "no_profile"
+    NO_MEDIA = "no_media"
+    MEDIA_QUARANTINED = "media_quarantined"
+    NO_SSO = "no_sso"
+    REDACTED = "redacted"
+    NOT_SUSPENDED = "not_suspended"
+
+
+Applies = Callable[[Kind, Options], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One step: when it applies, which requests to the homeserver it makes, which option or setting chooses it."""
+
+    step: Step
+    applies: Applies
+    calls: tuple[str, ...]
+    chosen_by: str
+    final: bool = False
+    """Once it has begun, nobody can take the removal back."""
+
+
+def _always(_kind: Kind, _options: Options) -> bool:
+    return True
+
+
+STEPS: tuple[StepSpec, ...] = (
+    StepSpec(Step.SNAPSHOT, _always, ("GET /_synapse/admin/v2/users/{user_id}",
+        "GET /_synapse/admin/v1/users/{user_id}/joined_rooms"), "always"),
+    StepSpec(Step.HANDOVER, lambda _, o: bool(o.handover), ("POST /_synapse/admin/v1/rooms/{room_id}/make_room_admin",),
+        "`--handover @user`, in a direct message `!handover`"),
+    StepSpec(Step.SUSPEND, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}",), "always"),
+    StepSpec(Step.THREEPIDS, _always, ("PUT /_synapse/admin/v2/users/{user_id}",), "always"),
+    StepSpec(Step.REDACT, lambda _, o: o.redact, ("POST /_synapse/admin/v1/user/{user_id}/redact",
+        "GET /_synapse/admin/v1/user/redact_status/{redact_id}"), "`--redact`"),
+    StepSpec(Step.DEACTIVATE, _always, ("POST /_synapse/admin/v1/deactivate/{user_id}",), "always", final=True),
+    StepSpec(Step.WAIT, _always, ("GET /_synapse/admin/v1/users/{user_id}/joined_rooms",), "always"),
+    StepSpec(Step.MEDIA, lambda _, o: o.media is not Media.KEEP, ("DELETE /_synapse/admin/v1/users/{user_id}/media",
+        "POST /_synapse/admin/v1/user/{user_id}/media/quarantine"), "`--media` or `--quarantine`"),
+    StepSpec(Step.SSO, lambda _, o: o.forget_sso, ("PUT /_synapse/admin/v2/users/{user_id}",),
+        "`--forget-sso`; a person's own removal: the setting `self_service.remove_sso_links`"),
+    StepSpec(Step.RELEASE, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}",), "always"),
+    StepSpec(Step.VERIFY, _always, ("GET /_synapse/admin/v2/users/{user_id}", "…/devices", "…/pushers",
+        "…/joined_rooms", "…/accountdata", "GET /_matrix/client/v3/profile/{user_id}"), "always"),
+)  # fmt: skip
+SPECS = {spec.step: spec for spec in STEPS}
+
+
+def steps_for(kind: Kind, options: Options) -> tuple[Step, ...]:
+    """The steps of this removal, in order.
+
+    A person's own account works as usual until the last moment: it is suspended, and its third-party ids are taken
+    off, only right before it is deactivated.
+    """
+    chosen = [spec.step for spec in STEPS if spec.applies(kind, options)]
+    if kind is Kind.OWN:
+        late = [Step.SUSPEND, Step.THREEPIDS]
+        chosen = [step for step in chosen if step not in late]
+        at = chosen.index(Step.DEACTIVATE)
+        chosen[at:at] = late
+    return tuple(chosen)
+
+
+def proofs_for(options: Options) -> tuple[Proof, ...]:
+    """What this plan promises, and so all that has to be read back before anybody says "done"."""
+    promised = [
+        Proof.DEACTIVATED,
+        Proof.NO_THREEPIDS,
+        Proof.NO_DEVICES,
+        Proof.NO_PUSHERS,
+        Proof.NO_ROOMS,
+        Proof.NO_ACCOUNT_DATA,
+    ]
+    if options.erase:
+        promised += [Proof.ERASED, Proof.NO_DISPLAYNAME, Proof.NO_PROFILE]
+    if options.redact:
+        promised.append(Proof.REDACTED)
+    if options.media is Media.DELETE:
+        promised.append(Proof.NO_MEDIA)
+    if options.media is Media.QUARANTINE:
+        promised.append(Proof.MEDIA_QUARANTINED)
+    if options.forget_sso:
+        promised.append(Proof.NO_SSO)
+    promised.append(Proof.NOT_SUSPENDED)
+    return tuple(promised)

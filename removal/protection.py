@@ -1,0 +1,75 @@
+"""Who may never be the target of a removal, and which removals make no sense. Pure rules, in the order they're told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from removal.facts import Facts
+from removal.ids import UserID, matches_any
+
+
+class Refusal(StrEnum):
+    """Why an account isn't removed."""
+
+    OTHER_SERVER = "other_server"
+    THE_BOT = "the_bot"
+    YOURSELF = "yourself"
+    PROTECTED = "protected"
+    MODERATOR = "moderator"
+    UNKNOWN = "unknown"
+    SERVER_ADMIN = "server_admin"
+    APPSERVICE = "appservice"
+    GUEST = "guest"
+    SUSPENDED = "suspended"
+    LOCKED = "locked"
+    ALREADY_DEACTIVATED = "already_deactivated"
+    ALREADY_ERASED = "already_erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the rules need to know beside the account itself."""
+
+    bot_id: str
+    server_name: str
+    protected: tuple[str, ...]
+    moderators: Collection[str]
+    """Everybody who could moderate now: joined or not, by power level or by the settings."""
+
+
+def refuse_name(target_id: str, requester_id: str, around: Surroundings, *, own: bool = False) -> Refusal | None:
+    """The refusals that need no question to the homeserver, or None."""
+    if UserID.parse(target_id).server_name != around.server_name:
+        return Refusal.OTHER_SERVER
+    if target_id == around.bot_id:
+        return Refusal.THE_BOT
+    if target_id == requester_id and not own:
+        return Refusal.YOURSELF
+    if matches_any(target_id, around.protected):
+        return Refusal.PROTECTED
+    if target_id in around.moderators:
+        return Refusal.MODERATOR
+    return None
+
+
+def refuse_account(facts: Facts | None, *, erase: bool, own: bool = False) -> Refusal | None:
+    """The refusals that follow from the account's state on the homeserver (`None`: it knows no such account)."""
+    if facts is None:
+        return Refusal.UNKNOWN
+    if facts.admin:
+        return Refusal.SERVER_ADMIN
+    if facts.appservice:
+        return Refusal.APPSERVICE
+    if own and facts.guest:
+        return Refusal.GUEST
+    if facts.deactivated and facts.erased:
+        return Refusal.ALREADY_ERASED
+    if facts.deactivated and not erase:
+        return Refusal.ALREADY_DEACTIVATED
+    if own and facts.suspended:
+        return Refusal.SUSPENDED
+    if own and facts.locked:
+        return Refusal.LOCKED
+    return None

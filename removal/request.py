@@ -1,0 +1,201 @@
+"""A removal request: a durable value with a life one can read. Times are milliseconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from removal.facts import Facts
+from removal.ids import reference
+from removal.plan import SPECS, Kind, Media, Options, Step
+
+
+class State(StrEnum):
+    """Where a request stands."""
+
+    ASKING = "asking"
+    AWAITING_CONFIRMATION = "awaiting_confirmation"
+    AWAITING_MATRIX_ID = "awaiting_matrix_id"
+    AWAITING_APPROVAL = "awaiting_approval"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    RELEASING = "releasing"
+    BLOCKED = "blocked"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+UNCONFIRMED = frozenset({State.ASKING, State.AWAITING_CONFIRMATION, State.AWAITING_MATRIX_ID})
+"""Nobody has decided yet: such a request expires."""
+WAITING = frozenset({State.AWAITING_APPROVAL, State.SCHEDULED})
+"""Decided, and nothing touched."""
+ACTING = frozenset({State.RUNNING, State.RELEASING, State.BLOCKED})
+"""The account is being worked on, or is half way through."""
+ENDED = frozenset({State.DONE, State.CANCELLED, State.EXPIRED, State.REPLACED, State.REFUSED, State.FAILED})
+OPEN = frozenset(State) - ENDED
+
+
+class ConfirmedBy(StrEnum):
+    """Who may confirm a moderator's removal (setting `confirmation.confirmed_by`)."""
+
+    ANY_MODERATOR = "any_moderator"
+    REQUESTER = "requester"
+    OTHER_MODERATOR = "other_moderator"
+
+
+class Failure(StrEnum):
+    """The kinds of failure of a step, and what follows from each."""
+
+    PASSING = "passing"  # tried again, by itself
+    NEEDS_PERSON = "needs_person"  # somebody has to mend something first
+    IMPOSSIBLE = "impossible"  # nothing would help
+
+
+class StepState(StrEnum):
+    PENDING = "pending"
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What became of one step. `answer` is what the homeserver said, without anything personal."""
+
+    step: Step
+    state: StepState = StepState.PENDING
+    attempts: int = 0
+    started_ts: int | None = None
+    ended_ts: int | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The promises made when the request was opened. Settings that change later don't change them."""
+
+    confirmed_by: ConfirmedBy = ConfirmedBy.ANY_MODERATOR
+    expires_after_ms: int = 600_000
+    needs_other: bool = False
+    """The requester is over the cap per hour, so somebody else has to confirm."""
+    by_reply: bool = False
+    """Confirmed by an encrypted answer instead of a reaction."""
+    needs_matrix_id: bool = False
+    needs_approval: bool = False
+    grace_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, whole."""
+
+    id: int
+    kind: Kind
+    requester_id: str
+    target_id: str
+    room_id: str
+    command_event_id: str
+    created_ts: int
+    expires_ts: int
+    state: State = State.AWAITING_CONFIRMATION
+    options: Options = field(default_factory=Options)
+    rules: Rules = field(default_factory=Rules)
+    facts: Facts = field(default_factory=Facts)
+    reason: str = ""
+    questions: tuple[str, ...] = ()
+    """A person's own removal: what is still to be asked, in order."""
+    at_ts: int | None = None
+    """An absolute time asked for (`--at`, `--in`)."""
+    confirmer_id: str | None = None
+    confirmed_ts: int | None = None
+    confirmation_event_id: str | None = None
+    confirmer_trust: str = ""
+    approver_id: str | None = None
+    due_ts: int | None = None
+    reminded_ts: int | None = None
+    started_ts: int | None = None
+    ended_ts: int | None = None
+    steps: tuple[StepRecord, ...] = ()
+    retry_ts: int | None = None
+    """RUNNING or RELEASING: not before this time."""
+    open_said: bool = False
+    """People were told that something couldn't be confirmed yet."""
+    ends_as: State | None = None
+    """RELEASING: the state that follows."""
+    ended_by: str | None = None
+    ended_because: str = ""
+    version: int = 0
+
+    @property
+    def reference(self) -> str:
+        return reference(self.id)
+
+    @property
+    def began_final_step(self) -> bool:
+        """Whether the point of no return is passed: from here on nothing can be taken back."""
+        return any(SPECS[r.step].final and r.state is not StepState.PENDING for r in self.steps)
+
+    @property
+    def touched(self) -> bool:
+        """Whether any step was begun."""
+        return any(r.state is not StepState.PENDING for r in self.steps)
+
+    @property
+    def current_step(self) -> StepRecord | None:
+        """The first step that isn't done."""
+        return next((r for r in self.steps if r.state is not StepState.DONE), None)
+
+    def record(self, step: Step) -> StepRecord | None:
+        """What became of `step`, or None where this plan doesn't have it."""
+        return next((r for r in self.steps if r.step is step), None)
+
+    def with_step(self, record: StepRecord) -> Request:
+        """The same request, with one step's record replaced."""
+        return replace(self, steps=tuple(record if r.step is record.step else r for r in self.steps))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for storage."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Request:
+        """The request that `to_dict` was made of; keys that a newer version may have added are ignored."""
+        known = {f.name for f in fields(cls)}
+        d = {key: value for key, value in data.items() if key in known}
+        d["kind"] = Kind(d["kind"])
+        d["state"] = State(d["state"])
+        d["ends_as"] = State(d["ends_as"]) if d.get("ends_as") else None
+        o = d["options"]
+        d["options"] = Options(
+            erase=o["erase"],
+            redact=o["redact"],
+            media=Media(o["media"]),
+            forget_sso=o["forget_sso"],
+            handover=tuple((room, to) for room, to in o["handover"]),
+        )
+        d["rules"] = Rules(**{**d["rules"], "confirmed_by": ConfirmedBy(d["rules"]["confirmed_by"])})
+        f = dict(d["facts"])
+        for name in ("threepids", "sso_providers"):
+            f[name] = tuple(f[name])
+        f["only_admin_in"] = None if f["only_admin_in"] is None else tuple(f["only_admin_in"])
+        d["facts"] = Facts(**f)
+        d["questions"] = tuple(d["questions"])
+        d["steps"] = tuple(
+            StepRecord(
+                **{
+                    **r,
+                    "step": Step(r["step"]),
+                    "state": StepState(r["state"]),
+                    "failure": Failure(r["failure"]) if r["failure"] else None,
+                }
+            )
+            for r in d["steps"]
+        )
+        return cls(**d)

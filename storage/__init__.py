@@ -1,0 +1,1 @@
+"""All that Lethe remembers, in one SQLite file. All SQL stands in this package."""

@@ -1,0 +1,34 @@
+"""Small things remembered by name: the sync token, the pinned admin room, which warnings were said."""
+
+from __future__ import annotations
+
+import secrets
+
+from storage.database import Transaction
+
+
+async def get(tx: Transaction, key: str) -> str | None:
+    row = await tx.one("SELECT value FROM meta WHERE key = ?", key)
+    return str(row["value"]) if row else None
+
+
+async def put(tx: Transaction, key: str, value: str) -> None:
+    await tx.run(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        key,
+        value,
+    )
+
+
+async def delete(tx: Transaction, key: str) -> None:
+    await tx.run("DELETE FROM meta WHERE key = ?", key)
+
+
+async def instance(tx: Transaction) -> str:
+    """A name for this database, made once. It is part of every transaction id: a new database starts again at R1,
+    and the homeserver would take its messages for repeats of the old ones."""
+    known = await get(tx, "instance")
+    if known is None:
+        known = secrets.token_hex(4)
+        await put(tx, "instance", known)
+    return known

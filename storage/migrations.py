@@ -1,0 +1,81 @@
+"""The schema, as a list that only grows. Each entry and its number are committed in one transaction."""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[str, ...] = (
+    # 1: the first schema
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+    -- What sync brought. The payload is dropped once an event was handled; its id stays, so it can't act twice.
+    CREATE TABLE inbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        event_id TEXT NOT NULL UNIQUE,
+        room_id TEXT NOT NULL,
+        received_ts INTEGER NOT NULL,
+        status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'undecryptable', 'handled')),
+        payload TEXT
+    ) STRICT;
+    CREATE INDEX inbox_waiting ON inbox (status, seq) WHERE status <> 'handled';
+    CREATE INDEX inbox_received ON inbox (received_ts);
+
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        open INTEGER NOT NULL,
+        requester_id TEXT NOT NULL,
+        target_id TEXT NOT NULL,
+        room_id TEXT NOT NULL,
+        created_ts INTEGER NOT NULL,
+        confirmed_ts INTEGER,
+        wake_ts INTEGER,
+        version INTEGER NOT NULL,
+        data TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX requests_open ON requests (open, id) WHERE open = 1;
+    CREATE INDEX requests_wake ON requests (wake_ts) WHERE wake_ts IS NOT NULL;
+    CREATE INDEX requests_target ON requests (target_id, id);
+    CREATE INDEX requests_requester ON requests (requester_id, confirmed_ts);
+    CREATE INDEX requests_room ON requests (room_id, id);
+
+    -- Messages on their way out. The content is dropped once sent; the event_id stays, since reactions refer to it.
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        txn_id TEXT NOT NULL UNIQUE,
+        room_id TEXT NOT NULL,
+        request_id INTEGER,
+        purpose TEXT NOT NULL,
+        event_type TEXT NOT NULL,
+        content TEXT,
+        relates_to TEXT,
+        status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'sent', 'dropped')),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        created_ts INTEGER NOT NULL,
+        event_id TEXT
+    ) STRICT;
+    CREATE INDEX outbox_pending ON outbox (room_id, seq) WHERE status = 'pending';
+    CREATE INDEX outbox_event ON outbox (event_id) WHERE event_id IS NOT NULL;
+    CREATE INDEX outbox_request ON outbox (request_id, purpose) WHERE request_id IS NOT NULL;
+    CREATE INDEX outbox_created ON outbox (created_ts);
+
+    -- Append-only. `personal` and `salt` may be dropped by retention; `commitment` keeps the chain verifiable.
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        ts INTEGER NOT NULL,
+        action TEXT NOT NULL,
+        request_id INTEGER,
+        actor TEXT,
+        target TEXT,
+        public TEXT NOT NULL,
+        personal TEXT,
+        salt TEXT,
+        commitment TEXT NOT NULL,
+        hash TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_target ON audit (target, id) WHERE target IS NOT NULL;
+    CREATE INDEX audit_actor ON audit (actor, id) WHERE actor IS NOT NULL;
+    CREATE INDEX audit_request ON audit (request_id, id) WHERE request_id IS NOT NULL;
+    CREATE INDEX audit_ts ON audit (ts);
+    """,
+)

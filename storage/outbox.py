@@ -1,0 +1,120 @@
+"""Messages on their way out. Each has a transaction id of its own, so a repeat after a crash is the same message."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from storage.database import Row, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One event to send. `relates_to` is the txn_id of an earlier one, whose event_id goes into `m.relates_to`."""
+
+    seq: int
+    txn_id: str
+    room_id: str
+    request_id: int | None
+    purpose: str
+    event_type: str
+    content: dict[str, Any]
+    relates_to: str | None
+    attempts: int
+
+
+async def put(
+    tx: Transaction,
+    *,
+    txn_id: str,
+    room_id: str,
+    purpose: str,
+    content: dict[str, Any],
+    now: int,
+    event_type: str = "m.room.message",
+    request_id: int | None = None,
+    relates_to: str | None = None,
+) -> None:
+    """Puts an event on its way; the same txn_id again changes nothing."""
+    await tx.run(
+        "INSERT INTO outbox (txn_id, room_id, request_id, purpose, event_type, content, relates_to, created_ts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (txn_id) DO NOTHING",
+        txn_id,
+        room_id,
+        request_id,
+        purpose,
+        event_type,
+        json.dumps(content),
+        relates_to,
+        now,
+    )
+
+
+async def heads(tx: Transaction) -> list[Outgoing]:
+    """The oldest waiting event of each room: order holds within a room, rooms don't wait for each other."""
+    rows = await tx.all(
+        "SELECT * FROM outbox WHERE seq IN (SELECT MIN(seq) FROM outbox WHERE status = 'pending' GROUP BY room_id)"
+    )
+    return [_outgoing(row) for row in rows]
+
+
+async def trying(tx: Transaction, seq: int) -> None:
+    """An attempt begins: from now on this content may have reached the homeserver, and must not be altered."""
+    await tx.run("UPDATE outbox SET attempts = attempts + 1 WHERE seq = ?", seq)
+
+
+async def sent(tx: Transaction, seq: int, event_id: str) -> None:
+    await tx.run("UPDATE outbox SET status = 'sent', content = NULL, event_id = ? WHERE seq = ?", event_id, seq)
+
+
+async def dropped(tx: Transaction, seq: int) -> None:
+    """It can't be delivered, ever (the room is gone, the bot was removed)."""
+    await tx.run("UPDATE outbox SET status = 'dropped', content = NULL WHERE seq = ?", seq)
+
+
+async def drop_untried(tx: Transaction, request_id: int, purpose_prefix: str) -> None:
+    """Forgets edits that nobody has tried to send yet: a newer one says it all."""
+    await tx.run(
+        "UPDATE outbox SET status = 'dropped', content = NULL "
+        "WHERE request_id = ? AND status = 'pending' AND attempts = 0 AND substr(purpose, 1, ?) = ?",
+        request_id,
+        len(purpose_prefix),
+        purpose_prefix,
+    )
+
+
+async def event_id_of(tx: Transaction, txn_id: str) -> str | None:
+    """The event_id that a sent message got, or None."""
+    row = await tx.one("SELECT event_id FROM outbox WHERE txn_id = ?", txn_id)
+    return row["event_id"] if row else None
+
+
+async def sent_as(tx: Transaction, event_id: str) -> tuple[int | None, str, str] | None:
+    """Which message an event is: (request_id, purpose, room_id); None where it isn't one of ours."""
+    row = await tx.one("SELECT request_id, purpose, room_id FROM outbox WHERE event_id = ?", event_id)
+    return (row["request_id"], str(row["purpose"]), str(row["room_id"])) if row else None
+
+
+async def waiting_in(tx: Transaction, room_id: str) -> bool:
+    """Whether anything for this room isn't sent yet."""
+    return await tx.one("SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' LIMIT 1", room_id) is not None
+
+
+async def prune(tx: Transaction, before_ts: int) -> None:
+    """Forgets old messages that belong to no request."""
+    await tx.run("DELETE FROM outbox WHERE status <> 'pending' AND request_id IS NULL AND created_ts < ?", before_ts)
+
+
+def _outgoing(row: Row) -> Outgoing:
+    return Outgoing(
+        seq=row["seq"],
+        txn_id=row["txn_id"],
+        room_id=row["room_id"],
+        request_id=row["request_id"],
+        purpose=row["purpose"],
+        event_type=row["event_type"],
+        content=json.loads(row["content"]),
+        relates_to=row["relates_to"],
+        attempts=row["attempts"],
+    )

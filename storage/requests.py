@@ -1,0 +1,124 @@
+"""Removal requests, as rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from removal.lifecycle import wake_ts
+from removal.request import ENDED, Request, State
+from storage.database import Row, StorageError, Transaction
+
+
+async def add(tx: Transaction, request: Request) -> Request:
+    """Stores a new request and gives it its number."""
+    new_id = await tx.run(
+        "INSERT INTO requests (kind, state, open, requester_id, target_id, room_id, created_ts, version, data) "
+        "VALUES (?, ?, 1, ?, ?, ?, ?, 0, '{}')",
+        request.kind,
+        request.state,
+        request.requester_id,
+        request.target_id,
+        request.room_id,
+        request.created_ts,
+    )
+    request = replace(request, id=new_id)
+    return await save(tx, request)
+
+
+async def save(tx: Transaction, request: Request) -> Request:
+    """Stores a request as it is now. Its version must be the one stored: nobody overwrites what he hasn't seen."""
+    newer = replace(request, version=request.version + 1)
+    changed = await tx.run(
+        "UPDATE requests SET state = ?, open = ?, confirmed_ts = ?, wake_ts = ?, version = ?, data = ? "
+        "WHERE id = ? AND version = ?",
+        newer.state,
+        int(newer.state not in ENDED),
+        newer.confirmed_ts,
+        wake_ts(newer),
+        newer.version,
+        json.dumps(newer.to_dict()),
+        newer.id,
+        request.version,
+    )
+    if changed != 1:
+        raise StorageError(f"{request.reference} was changed by somebody else in between")
+    return newer
+
+
+async def get(tx: Transaction, request_id: int) -> Request | None:
+    row = await tx.one("SELECT data FROM requests WHERE id = ?", request_id)
+    return _request(row) if row else None
+
+
+async def open_for(tx: Transaction, target_id: str) -> list[Request]:
+    """The requests for this account that haven't ended, oldest first."""
+    rows = await tx.all("SELECT data FROM requests WHERE target_id = ? AND open = 1 ORDER BY id", target_id)
+    return [_request(row) for row in rows]
+
+
+async def due(tx: Transaction, now: int) -> list[Request]:
+    """The requests whose time has come, the earliest first."""
+    rows = await tx.all(
+        "SELECT data FROM requests WHERE wake_ts IS NOT NULL AND wake_ts <= ? ORDER BY wake_ts LIMIT 500", now
+    )
+    return [_request(row) for row in rows]
+
+
+async def next_wake(tx: Transaction, after: int) -> int | None:
+    """The next time at which any request wants attention."""
+    row = await tx.one("SELECT MIN(wake_ts) AS ts FROM requests WHERE wake_ts > ?", after)
+    return row["ts"] if row else None
+
+
+async def listing(tx: Transaction, *, only_open: bool, limit: int, room_id: str | None = None) -> list[Request]:
+    """The newest requests first; with `room_id` only those asked for there."""
+    where = ["1 = 1"]
+    values: list[str | int] = []
+    if only_open:
+        where.append("open = 1")
+    if room_id is not None:
+        where.append("room_id = ?")
+        values.append(room_id)
+    rows = await tx.all(
+        f"SELECT data FROM requests WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?",  # noqa: S608 - constants only
+        *values,
+        limit,
+    )
+    return [_request(row) for row in rows]
+
+
+async def count_open(tx: Transaction) -> int:
+    row = await tx.one("SELECT COUNT(*) AS n FROM requests WHERE open = 1")
+    return int(row["n"]) if row else 0
+
+
+async def confirmed_since(tx: Transaction, requester_id: str, since_ts: int) -> int:
+    """How many removals that this person asked for were confirmed since then."""
+    row = await tx.one(
+        "SELECT COUNT(*) AS n FROM requests WHERE requester_id = ? AND confirmed_ts >= ? AND kind = 'moderation'",
+        requester_id,
+        since_ts,
+    )
+    return int(row["n"]) if row else 0
+
+
+async def of_requester(tx: Transaction, requester_id: str, since_ts: int, kind: str) -> list[Request]:
+    """What this person asked for since then, newest first."""
+    rows = await tx.all(
+        "SELECT data FROM requests WHERE requester_id = ? AND created_ts >= ? AND kind = ? ORDER BY id DESC LIMIT 100",
+        requester_id,
+        since_ts,
+        kind,
+    )
+    return [_request(row) for row in rows]
+
+
+async def in_state(tx: Transaction, state: State) -> list[Request]:
+    """Every open request in this state, oldest first."""
+    rows = await tx.all("SELECT data FROM requests WHERE open = 1 AND state = ? ORDER BY id", state)
+    return [_request(row) for row in rows]
+
+
+def _request(row: Row) -> Request:
+    return Request.from_dict(json.loads(row["data"]))
