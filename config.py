@@ -1,0 +1,510 @@
+"""Settings: one YAML file, what the environment lays over it, and secrets from files of their own.
+
+`load` is the way in. Whoever writes the file is told everything that is wrong with it at once, each problem with the
+key's path, what was typed, and what would be right. A secret's value is never repeated, in no error and no `repr`.
+`config.example.yaml` shows every key with its default; a test holds it to this module.
+
+The environment: `LETHE_HOMESERVER__PASSWORD` is `homeserver.password`; lists are written as in YAML. Such a variable
+that names no setting is refused like an unknown key: a misspelt `LETHE_PROTECTED_USERS` must not go unnoticed.
+That is also why this module lays the environment over the file itself: pydantic-settings passes over such names.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+import re
+import stat
+from collections.abc import Hashable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from removal.ids import UserID
+from removal.times import parse_duration
+
+ENVIRONMENT_PREFIX = "LETHE_"
+SECRETS = ("password", "access_token")
+"""Keys of `homeserver` whose values are never shown. Each may instead be given as `<key>_file`."""
+
+
+class ConfigError(Exception):
+    """The settings can't be used. `str()` of it lists every problem, one a line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+# --- what values look like -------------------------------------------------------------------------------------------
+
+
+def _url(value: str) -> str:
+    wanted = "an address such as https://matrix.example.org"
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # urlsplit checks a port only when it is asked for
+    except ValueError:
+        raise ValueError(f"must be {wanted}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", value):
+        raise ValueError(f"must be {wanted}")
+    if "@" in parts.netloc or parts.query or parts.fragment or parts.path.startswith(("/_matrix", "/_synapse")):
+        raise ValueError(f"must be {wanted} and nothing else: no user name, no ?, no #, no /_matrix behind it")
+    return value.rstrip("/")
+
+
+def _user_id(value: str) -> str:
+    UserID.parse(value)
+    return value
+
+
+def _room(value: str) -> str:
+    # A room id since room version 12 has no server name (specification, appendices, "Room IDs"): it is opaque.
+    if re.fullmatch(r"![^\s]{1,254}|#[^\s:]+:[^\s]+", value) is None:
+        raise ValueError('must be a room\'s id such as "!abc:example.org" or its address such as "#admins:example.org"')
+    return value
+
+
+def _glob(value: str) -> str:
+    # `removal.ids.matches_any` holds a glob with @ against the whole Matrix ID, any other against the localpart.
+    # A glob that can match nothing protects nobody, so it is refused.
+    if not value or re.search(r"\s", value):
+        raise ValueError('must be a Matrix ID or its first part, * and ? allowed, such as "@*-admin:example.org"')
+    if value.startswith("@") and ":" not in value and not value.endswith("*"):
+        raise ValueError(
+            f'would match nobody: with @ it needs the server too ("{value}:example.org"), or leave out the @'
+        )
+    if not value.startswith("@") and ":" in value:
+        raise ValueError(f'would match nobody: with a server name it must begin with @ ("@{value}")')
+    return value
+
+
+def _prefix(value: str) -> str:
+    if not 1 <= len(value) <= 16 or re.search(r"[\s<>&\"'@#]", value):
+        raise ValueError('must be 1 to 16 characters without spaces, quotes, <, >, &, @ or #, such as "!"')
+    return value
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("a length of time is a number and a unit, such as 30s, 10m, 12h, 7d or 1h30m")
+
+
+def _retention(value: object) -> object:
+    if value is None:
+        raise ValueError('must be a length of time such as 365d, or "unlimited"')
+    return None if value == "unlimited" else _duration(value)
+
+
+def _not_a_switch(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # YAML reads `yes` as true, and Python takes true for 1
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+UserId = Annotated[str, AfterValidator(_user_id)]
+Glob = Annotated[str, AfterValidator(_glob)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
+Number = Annotated[int, BeforeValidator(_not_a_switch)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False)
+
+
+# --- the settings ----------------------------------------------------------------------------------------------------
+
+
+class Homeserver(_Section):
+    """Where the homeserver is and how the bot logs in there. After `load`, secrets from files stand in their fields."""
+
+    url: Annotated[str, AfterValidator(_url)] = Field(examples=["https://matrix.example.org"])
+    user_id: UserId = Field(examples=["@lethe:example.org"])
+    password: SecretStr | None = Field(None, min_length=1)
+    password_file: Path | None = None
+    access_token: SecretStr | None = Field(None, min_length=1)
+    access_token_file: Path | None = None
+    device_id: Annotated[str, Field(min_length=1)] | None = None
+
+    @property
+    def server_name(self) -> str:
+        """The part of the bot's Matrix ID after the colon: the server whose accounts it removes."""
+        return UserID.parse(self.user_id).server_name
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Homeserver:
+        token = self.access_token is not None or self.access_token_file is not None
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file are both given: keep one of them")
+        if self.access_token is not None and self.access_token_file is not None:
+            raise ValueError("access_token and access_token_file are both given: keep one of them")
+        if not token and self.password is None and self.password_file is None:
+            raise ValueError("the bot can't log in: give password, password_file, access_token or access_token_file")
+        if token and self.device_id is None:
+            raise ValueError("device_id is missing: an access token belongs to a device, and encryption needs its id")
+        if self.device_id is not None and not token:
+            raise ValueError("device_id goes with an access token only: with a password the bot makes its own device")
+        return self
+
+
+class Confirmation(_Section):
+    """How a moderator's request is confirmed."""
+
+    expires_after: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=10)
+    confirmed_by: Literal["any_moderator", "requester", "other_moderator"] = "any_moderator"
+    method: Literal["reaction", "reply"] = "reaction"
+
+
+class Moderators(_Section):
+    """Who may command the bot in the admin room."""
+
+    power_level: Annotated[Number, Field(ge=1)] = 50
+    users: tuple[UserId, ...] = ()
+    max_removals_per_hour: Annotated[Number, Field(ge=0)] = 20
+    allow_remote: bool = False
+
+
+class SelfService(_Section):
+    """People who ask for the removal of their own account."""
+
+    enabled: bool = True
+    grace_period: Duration = timedelta(days=7)
+    approval: Literal["none", "moderator"] = "none"
+    confirm_by_matrix_id: bool = True
+    allowed_users: tuple[Glob, ...] = ("*",)
+    requests_per_day: Annotated[Number, Field(ge=1)] = 3
+    remove_sso_links: bool = True
+
+
+class Audit(_Section):
+    """How long the personal values in the audit are kept; None is for ever."""
+
+    retention: Annotated[timedelta | None, BeforeValidator(_retention)] = None
+
+
+class Log(_Section):
+    """What the bot writes to standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(_Section):
+    """All settings. Frozen; secrets show as stars."""
+
+    homeserver: Homeserver
+    admin_room: Annotated[str, AfterValidator(_room)] = Field(examples=["#admins:example.org"])
+    data_dir: Path = Field(examples=["/var/lib/lethe"])
+    command_prefix: Annotated[str, AfterValidator(_prefix)] = "!"
+    protected_users: tuple[Glob, ...] = ()
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$")] = "en"
+    require_cross_signed_moderators: bool = False
+    moderators: Moderators = Moderators()
+    confirmation: Confirmation = Confirmation()
+    self_service: SelfService = SelfService()
+    audit: Audit = Audit()
+    log: Log = Log()
+
+
+def keys(section: type[BaseModel] = Settings) -> Iterator[str]:
+    """The paths of all settings, `moderators.power_level` and so on, in the order of their declaration."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{name}.{inner}" for inner in keys(field.annotation))
+        else:
+            yield name
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads and checks the settings.
+
+    Args:
+        path: the YAML file. Paths in the settings that aren't absolute count from its directory.
+        environ: the environment variables; the process's own where none are given.
+
+    Raises:
+        ConfigError: the file can't be read, or something in it or in the environment is wrong.
+    """
+    settings = validate(_read_yaml(path), os.environ if environ is None else environ)
+    return _with_secrets(settings, path.absolute().parent)
+
+
+def validate(data: object, environ: Mapping[str, str]) -> Settings:
+    """Checks what a file held (`None` where it was empty) and what the environment lays over it. Opens no file.
+
+    Raises:
+        ConfigError: something is wrong.
+    """
+    if not isinstance(data, dict | None):
+        raise ConfigError(['the settings must hold keys and values, such as  command_prefix: "!"'])
+    data = copy.deepcopy(data or {})
+    problems = _lay_over(data, environ)
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        problems += [_explain(detail) for detail in error.errors(include_url=False)]
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key written twice is an error: silently, the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _Twice(key.value, key.start_mark.line + 1)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Twice(Exception):
+    def __init__(self, key: str, line: int) -> None:
+        super().__init__(key)
+        self.key, self.line = key, line
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
+    except OSError as error:
+        raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: isn't UTF-8 text"]) from None
+    except _Twice as twice:
+        raise ConfigError(
+            [f"{path}, line {twice.line}: the key {twice.key} is given twice: keep one of them"]
+        ) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        # PyYAML's own words quote the file, and with it perhaps a password: only the place is repeated.
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(
+            [
+                f"{path}{place}: this isn't valid YAML. Indent with spaces, and put values that begin with one of "
+                '! @ # & * % ` or hold ": " between quotes, such as  admin_room: "!abc:example.org"'
+            ]
+        ) from None
+
+
+def _lay_over(data: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Lays the environment over what the file holds. Returns what is wrong with the environment."""
+    problems = []
+    known = set(keys())
+    for name in sorted(environ):
+        if not name.upper().startswith(ENVIRONMENT_PREFIX):
+            continue
+        key = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
+        if key not in known:
+            nearest = _nearest(key)
+            advice = f"; did you mean {_variable(nearest)}?" if nearest else ""
+            problems.append(f"{name} (environment): there is no such setting{advice}")
+            continue
+        value: Any = environ[name]
+        *sections, last = key.split(".")
+        model: type[BaseModel] = Settings
+        place: Any = data
+        for section in sections:
+            annotation = model.model_fields[section].annotation
+            assert isinstance(annotation, type)  # noqa: S101 - `keys` only descends into models
+            model = annotation
+            if place.get(section) is None:
+                place[section] = {}
+            place = place[section]
+        if get_origin(model.model_fields[last].annotation) is tuple:
+            try:
+                value = yaml.safe_load(value)
+            except yaml.YAMLError:
+                problems.append(f'{name} (environment): must be a list such as ["@a:example.org"]')
+                continue
+        if isinstance(place, dict):  # else the file holds no section there, which is told as its own problem
+            # One way to give a secret replaces the other, else the environment could not override the file.
+            for secret in SECRETS:
+                other = {secret: f"{secret}_file", f"{secret}_file": secret}.get(last)
+                if sections == ["homeserver"] and other and _variable(f"homeserver.{other}") not in environ:
+                    place.pop(other, None)
+            place[last] = value
+    return problems
+
+
+def _variable(key: str) -> str:
+    return ENVIRONMENT_PREFIX + key.replace(".", "__").upper()
+
+
+def _with_secrets(settings: Settings, base: Path) -> Settings:
+    """Reads the secrets that stand in files of their own, and makes every path absolute."""
+    problems: list[str] = []
+    found: dict[str, Any] = {}
+    for secret in SECRETS:
+        file: Path | None = getattr(settings.homeserver, f"{secret}_file")
+        if file is None:
+            continue
+        place = base / file.expanduser()
+        found[f"{secret}_file"] = place
+        try:
+            text = place.read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it isn't UTF-8 text"
+            problems.append(f"homeserver.{secret}_file: {place} can't be read: {why}")
+            continue
+        if not text.strip() or "\n" in text:
+            problems.append(f"homeserver.{secret}_file: {place} must hold the secret in its one line")
+        found[secret] = SecretStr(text)
+    if problems:
+        raise ConfigError(problems)
+    return settings.model_copy(
+        update={
+            "homeserver": settings.homeserver.model_copy(update=found),
+            "data_dir": base / settings.data_dir.expanduser(),
+        }
+    )
+
+
+# --- telling what is wrong -------------------------------------------------------------------------------------------
+
+
+def _explain(detail: ErrorDetails) -> str:
+    """One of pydantic's errors, in words for whoever wrote the file."""
+    path = ""
+    for part in detail["loc"]:
+        path += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    path = path or "the file"
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            return f"{path}: is missing; {_example(path)}"
+        case "extra_forbidden":
+            nearest = _nearest(path)
+            return f"{path}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
+        case "value_error":
+            right = str(context["error"])
+        case "literal_error":
+            right = f"must be {context['expected']}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{path}: must hold keys of its own, indented below it"
+        case "tuple_type":
+            right = 'must be a list, such as ["@one:example.org", "@two:example.org"], or []'
+        case "bool_type" | "bool_parsing":
+            right = "must be true or false"
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            right = "must be a whole number"
+        case "greater_than_equal" | "greater_than":
+            least = context.get("ge", context.get("gt"))
+            right = f"must be at least {least}" if isinstance(least, int) else "must be longer than nothing"
+        case "string_pattern_mismatch":
+            right = "must be a language's code such as en"
+        case "string_too_short" | "too_short":
+            right = "must not be empty"
+        case _:
+            right = "must be text, between quotes where YAML takes it for something else"
+            if detail["input"] is None:
+                right = f"is empty; {_example(path)} (a value that begins with # needs quotes)"
+    return f"{path}: {_typed(path, detail['input'])}{right}"
+
+
+def _typed(path: str, value: object) -> str:
+    """What was typed, where it can't be a secret and is short enough to help."""
+    shown = ("homeserver.url", "homeserver.user_id", "homeserver.device_id")
+    if path == "homeserver" or (path.startswith("homeserver.") and path not in shown):
+        return ""
+    if not isinstance(value, str | int | float) or (path == "homeserver.url" and "@" in str(value)):
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"got {text[:80]}{'…' if len(text) > 80 else ''}; "
+
+
+def _example(path: str) -> str:
+    model: type[BaseModel] = Settings
+    for part in path.split("."):
+        field = model.model_fields.get(part)
+        if field is None:
+            break
+        if field.examples:
+            return f'such as "{field.examples[0]}"'
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return "see config.example.yaml"
+
+
+def _nearest(path: str) -> str | None:
+    """The known key that was probably meant: one of the same section, else one of the same name elsewhere."""
+    section, _, name = path.rpartition(".")
+    known = [*keys(), *(name for name, field in Settings.model_fields.items() if name not in set(keys()))]
+    siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == section}
+    anywhere = {key.rpartition(".")[2]: key for key in known}
+    for candidates in (siblings, anywhere):
+        close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)
+        if close:
+            return candidates[close[0]]
+    return next(iter(difflib.get_close_matches(path, known, n=1, cutoff=0.6)), None)
+
+
+# --- what works but deserves a word ----------------------------------------------------------------------------------
+
+
+def warnings(path: Path, settings: Settings) -> list[str]:
+    """What `check` and the start of the bot should point out about settings that are valid, one sentence each."""
+    found = []
+    written = _read_yaml(path)
+    section = written.get("homeserver") if isinstance(written, dict) else None
+    if _open_to_others(path) and isinstance(section, dict) and any(section.get(secret) for secret in SECRETS):
+        found.append(f"{path} holds a secret and can be read by others on this machine: chmod 600 {path}")
+    for secret in SECRETS:
+        file: Path | None = getattr(settings.homeserver, f"{secret}_file")
+        if file is not None and _open_to_others(file):
+            found.append(f"{file} holds a secret and can be read by others on this machine: chmod 600 {file}")
+    url = urlsplit(settings.homeserver.url)
+    if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        found.append(
+            "homeserver.url is http: whoever sits on the way to the homeserver can read the bot's access token"
+        )
+    if settings.homeserver.password is None:
+        found.append(
+            "homeserver.password isn't given: with only an access token the bot may not be able to sign its device"
+        )
+    if settings.moderators.allow_remote:
+        found.append("moderators.allow_remote is true: whoever runs another moderator's server can speak in their name")
+    else:
+        for user_id in settings.moderators.users:
+            if UserID.parse(user_id).server_name != settings.homeserver.server_name:
+                found.append(f"moderators.users names {user_id} of another server, who counts only with allow_remote")
+    if settings.homeserver.user_id in settings.moderators.users:
+        found.append("moderators.users names the bot itself: take it off")
+    if settings.self_service.enabled and not settings.self_service.grace_period:
+        found.append("self_service.grace_period is 0s: what somebody does with a stolen session is then final at once")
+    return found
+
+
+def _open_to_others(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    except OSError:
+        return False
