@@ -20,7 +20,7 @@ _STATE_TIMEOUT = 120.0  # seconds; the state of a room with a hundred thousand m
 
 @dataclass(frozen=True, slots=True)
 class RoomState:
-    """The state of one room. Built from events that hostile members may have written: every field has a safe reading."""
+    """The state of one room. Hostile members may have written any of it: every field has a safe reading."""
 
     levels: Power = field(default_factory=Power)
     members: Mapping[str, str] = field(default_factory=dict)
