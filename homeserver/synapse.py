@@ -2,8 +2,8 @@
 
 All paths begin with `/_synapse/admin/` unless they are spelt out; the token's account has to be a server admin.
 Every method raises what homeserver.api draws: `Unreachable` and `ServerFault` say that the outcome is unknown,
-`Refused` that nothing was done. `Forbidden` means that this account is no server admin (or that a module forbade it), `BadAnswer`
-that something else than a homeserver answered, or one of another version.
+`Refused` that nothing was done. `Forbidden` means that this account is no server admin (or that a module forbade it),
+`BadAnswer` that something else than a homeserver answered, or one of another version.
 
 Source: https://element-hq.github.io/synapse/latest/usage/administration/admin_api/ and Synapse 1.163.
 """
