@@ -153,8 +153,12 @@ class Synapse:
             return None
 
     async def find_users(self, text: str, limit: int = 3) -> list[str]:
-        """Matrix IDs whose name or display name contains this, guests left out: `GET v3/users?name=…`."""
-        if not text or "\x00" in text:
+        """Matrix IDs whose name or display name contains this, guests left out: `GET v3/users?name=…`.
+
+        For suggestions only: the homeserver takes `_` for any character, and what it can't search for is left out.
+        """
+        text = text.encode(errors="ignore").decode().replace("\x00", "").replace("%", "")[:255]
+        if not text:
             return []
         params: dict[str, str | int | bool] = {"name": text, "limit": limit, "guests": False, "locked": True}
         answer = await self._api.call("GET", "/_synapse/admin/v3/users", params=params)
@@ -219,7 +223,7 @@ class Synapse:
         try:
             return await self._api.call("GET", "/_matrix/client/v3/profile/{}", user_id)
         except NotFound as error:
-            if error.errcode != "M_NOT_FOUND":
+            if error.errcode not in ("M_NOT_FOUND", "M_UNKNOWN"):  # the latter once an account is erased
                 raise
             return None
 
