@@ -1,0 +1,57 @@
+# Everything that is done with Lethe from a fresh clone. Needs make and Python 3.11 or newer with venv; the rest is
+# installed into .venv by itself.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# The first Python that is new enough; say `make PYTHON=/path/to/python …` for another.
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,\
+	$(shell $(python) -c '$(USABLE)' 2>/dev/null && echo $(python))))
+
+# Test processes side by side, each with a Synapse of its own.
+WORKERS ?= 2
+
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(READY) ## install everything into .venv (done by the other targets when needed)
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(if $(PYTHON),:,echo "Lethe needs Python 3.11 or newer with venv. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1)
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.PHONY: test
+test: $(READY) ## run every test (arguments for pytest: ARGS="-k name")
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## style, format, strict types, the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: check
+check: lint test ## everything that has to pass before a change lands; what .ci/run calls
+
+.PHONY: demo
+demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)
+	KEEP=$(KEEP) $(BIN)/python -m sandbox.demo
+
+.PHONY: format
+format: $(READY) ## put the code into its format
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## remove what was installed and cached
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
