@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from homeserver.api import Api, BadToken, Forbidden, NotFound, Refused, ServerFault
 from homeserver.synapse import JOIN_STATES, Synapse, identity_server_failed
 from sandbox.homeserver import Homeserver
 from tests.conftest import Account, People
+from tests.synapse.conftest import settled
 
 NOBODY = "@nobody-was-here:lethe.test"
 ALIEN = "@person:elsewhere.test"
-
-
-@pytest_asyncio.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP session of the test's own."""
-    async with aiohttp.ClientSession() as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def admin(people: People) -> Account:
-    """A server admin."""
-    return await people.account("admin", admin=True)
-
-
-@pytest.fixture
-def client(homeserver: Homeserver, session: aiohttp.ClientSession) -> Callable[[Account], Api]:
-    """Makes a bare client for an account."""
-    return lambda account: Api(session, homeserver.base_url, account.access_token)
-
-
-@pytest.fixture
-def synapse(client: Callable[[Account], Api], admin: Account) -> Synapse:
-    """The door, with the admin's token."""
-    return Synapse(client(admin))
-
-
-async def settled(look: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until a look at the homeserver says yes."""
-    async with asyncio.timeout(30):
-        while not await look():  # noqa: ASYNC110 # another process' state, nothing tells us when it changes
-            await asyncio.sleep(0.05)
 
 
 async def test_the_version_and_the_rights_are_told(
