@@ -1,0 +1,47 @@
+"""Fixtures for the doors to a real homeserver: bare clients, and the admin API's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from homeserver.api import Api
+from homeserver.synapse import Synapse
+from sandbox.homeserver import Homeserver
+from tests.conftest import Account, People
+
+
+@pytest_asyncio.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP session of the test's own."""
+    async with aiohttp.ClientSession() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def admin(people: People) -> Account:
+    """A server admin."""
+    return await people.account("admin", admin=True)
+
+
+@pytest.fixture
+def client(homeserver: Homeserver, session: aiohttp.ClientSession) -> Callable[[Account], Api]:
+    """Makes a bare client for an account."""
+    return lambda account: Api(session, homeserver.base_url, account.access_token)
+
+
+@pytest.fixture
+def synapse(client: Callable[[Account], Api], admin: Account) -> Synapse:
+    """The door, with the admin's token."""
+    return Synapse(client(admin))
+
+
+async def settled(look: Callable[[], Awaitable[bool]]) -> None:
+    """Waits until a look at the homeserver says yes."""
+    async with asyncio.timeout(30):
+        while not await look():  # noqa: ASYNC110 # another process' state, nothing tells us when it changes
+            await asyncio.sleep(0.05)
