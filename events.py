@@ -52,9 +52,15 @@ class Invite:
 
 @dataclass(frozen=True, slots=True)
 class SyncBatch:
-    """All that one sync brought. `since` is to be saved only once the rest is stored."""
+    """All that one sync brought. `since` is to be saved only once the rest is stored.
+
+    `new_sessions` names the (room_id, session_id) of encryption keys that arrived: undecryptable events of theirs can be
+    tried again. `first` is true where there was no token to go on from: the events may be of long ago.
+    """
 
     since: str
     events: list[Incoming] = field(default_factory=list)
     invites: list[Invite] = field(default_factory=list)
     left_rooms: list[str] = field(default_factory=list)
+    new_sessions: list[tuple[str, str]] = field(default_factory=list)
+    first: bool = False

@@ -1,0 +1,65 @@
+"""How long to wait before asking a homeserver again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from homeserver.api import HomeserverError, RateLimited, ServerFault, Unreachable
+
+Answer = TypeVar("Answer")
+
+PASSING = (Unreachable, ServerFault, RateLimited)
+"""Errors that go away by themselves."""
+
+
+class Backoff:
+    """Longer and longer waits, each spread by chance so that many clients don't come back together.
+
+    Args:
+        first: seconds, the first wait at most.
+        limit: seconds, every wait at most (what the homeserver itself asks for excepted).
+    """
+
+    def __init__(self, first: float = 1.0, limit: float = 60.0) -> None:
+        self._first = first
+        self._limit = limit
+        self._failures = 0
+        self._random = random.SystemRandom()
+
+    def reset(self) -> None:
+        """It went well."""
+        self._failures = 0
+
+    def next_wait(self, error: HomeserverError) -> float:
+        """Seconds to wait after one failure more. What a 429 asks for is obeyed, and a little more for luck."""
+        ceiling = min(self._limit, self._first * 2 ** min(self._failures, 16))
+        self._failures += 1
+        wait = self._random.uniform(ceiling / 2, ceiling)
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            return error.retry_after + self._random.uniform(0, min(1.0, ceiling))
+        return wait
+
+
+async def patiently(ask: Callable[[], Awaitable[Answer]], log: logging.Logger, limit: float = 60.0) -> Answer:
+    """Asks until there is an answer: a homeserver that is away comes back.
+
+    Args:
+        ask: must be safe to repeat.
+        log: gets one line for each wait.
+        limit: seconds, the longest wait.
+
+    Raises:
+        HomeserverError: anything but `PASSING`.
+    """
+    backoff = Backoff(limit=limit)
+    while True:
+        try:
+            return await ask()
+        except PASSING as error:
+            wait = backoff.next_wait(error)
+            log.warning("The homeserver doesn't answer as it should (%s). Trying again in %.0f s.", error, wait)
+            await asyncio.sleep(wait)
