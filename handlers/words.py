@@ -48,6 +48,7 @@ _UNSEEN = frozenset(
      "title"}
 )  # fmt: skip
 _MARKDOWN_LINK = re.compile(r"\[[^\[\]]*\]\(<?([^()<>\s]+)>?\)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # What Markdown takes out of a word.
 _MARKDOWN = str.maketrans("", "", "_*~`\\")
 
@@ -120,7 +121,7 @@ def read(content: dict[str, Any], prefix: str) -> Message | None:
     answered = relation.get("m.in_reply_to")
     reply_to = answered.get("event_id") if isinstance(answered, dict) else None
     message = _read_text(content, prefix, is_reply=answered is not None)
-    if message is None or not isinstance(reply_to, str):
+    if message is None or not isinstance(reply_to, str) or _SURROGATE.search(reply_to):
         return message
     return Message(message.command, message.words, reply_to=reply_to, unfinished_quote=message.unfinished_quote)
 
@@ -129,19 +130,25 @@ def _read_text(content: dict[str, Any], prefix: str, *, is_reply: bool) -> Messa
     body = content.get("body")
     if content.get("msgtype") != "m.text" or not isinstance(body, str):
         return None
+    body = _whole(body)
     if is_reply or _FALLBACK.match(body):
         body = _without_fallback(body)
     plain = _message([body], prefix)
     formatted = content.get("formatted_body")
     if content.get("format") != "org.matrix.custom.html" or not isinstance(formatted, str):
         return plain
-    pieces = _read_html(formatted)
+    pieces = _read_html(_whole(formatted))
     if not any(isinstance(piece, _Anchor) and piece.link.kind is not LinkKind.EVENT for piece in pieces):
         return plain
     rich = _message(_compare(pieces, body), prefix)
     if rich.command != plain.command:
         return Message(None, rich.words)  # people with different clients would read different commands
     return Message(rich.command, _repair(rich.words, body), unfinished_quote=rich.unfinished_quote)
+
+
+def _whole(text: str) -> str:
+    """The text with halves of surrogate pairs, which can't be stored or sent, shown as unreadable."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _without_fallback(body: str) -> str:
@@ -235,8 +242,8 @@ def _read_html(text: str) -> list[_Piece]:
     """What is shown of `formatted_body`: runs of text and links, in order. Empty where it can't be read."""
     if len(text) > MAX_HTML:
         return []
-    # lxml refuses control characters, and would raise on halves of surrogate pairs.
-    text = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text)
+    # lxml refuses control characters.
+    text = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text)
     parser = html.HTMLParser(remove_comments=True, remove_pis=True)
     try:
         root = html.fragment_fromstring(text, create_parent="div", parser=parser)

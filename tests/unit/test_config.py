@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import config
@@ -287,6 +287,12 @@ def test_no_error_shows_a_secret(tmp_path: Path, changes: dict[str, Any]) -> Non
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
+def test_a_password_that_yaml_takes_for_a_number_is_not_shown(tmp_path: Path) -> None:
+    """A number is told to need quotes, without being repeated."""
+    told = problems(tmp_path, {"homeserver.password": 8675309})
+    assert told == "homeserver.password: must be text, between quotes where YAML takes it for something else"
+
+
 def test_settings_can_not_be_changed(tmp_path: Path) -> None:
     """What was checked at the start stays as it was."""
     settings = load(write(tmp_path, MINIMAL), {})
@@ -345,6 +351,7 @@ SCALARS = (
 NAMES = st.sampled_from(["homeserver", "moderators", "users", "url", "password", "data_dir", "audit", "x"]) | SCALARS
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         SCALARS,
