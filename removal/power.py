@@ -55,7 +55,9 @@ class Power:
             events: state events as the homeserver serves them (`type`, `state_key`, `sender`, `content`).
         """
         known = list(events)
-        create = find_state(known, CREATE) or {}
+        create = find_state(known, CREATE)
+        if create is None:  # not a room's state at all: nobody may do anything
+            return cls("", state_default=math.inf, events_default=math.inf)
         levels = find_state(known, POWER_LEVELS)
         version = room_version(create)
         creators = frozenset(_creators(create, version))

@@ -147,6 +147,13 @@ def test_only_the_state_with_the_empty_key_counts() -> None:
     assert (power.of(OTHER), power.of(FOUNDER)) == (0, 100)
 
 
+def test_state_without_a_create_event_gives_nobody_anything() -> None:
+    """Such state is no room's: levels in it are not believed."""
+    for state in ([], [levels(users={OTHER: 100})], joined(OTHER)):
+        power = Power.from_state(state)
+        assert (power.of(OTHER), power.is_admin(OTHER)) == (0, False)
+
+
 @pytest.mark.parametrize("version", ["10", "11", "12"])
 def test_an_admin_is_who_may_change_power_levels(version: str) -> None:
     """Rooms set this level as they like; a fixed 100 would miss or invent admins."""

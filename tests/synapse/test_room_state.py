@@ -16,7 +16,7 @@ from homeserver.rooms import Rooms, RoomState
 from homeserver.synapse import Synapse
 from sandbox.homeserver import Homeserver
 from tests.conftest import Account, People
-from tests.synapse.doors.conftest import settled
+from tests.synapse.conftest import settled
 
 Clients = Callable[[Account], Api]
 VERSIONS = ["10", "11", "12"]

@@ -12,7 +12,7 @@ from homeserver.api import Api, NotFound, Refused
 from homeserver.synapse import REDACTION, Synapse, already_redacting
 from sandbox.homeserver import Homeserver
 from tests.conftest import Account, People
-from tests.synapse.doors.conftest import settled
+from tests.synapse.conftest import settled
 
 Clients = Callable[[Account], Api]
 

@@ -14,7 +14,7 @@ from homeserver.api import Api, BadToken, Forbidden, NotFound, Refused, ServerFa
 from homeserver.synapse import JOIN_STATES, Synapse, identity_server_failed
 from sandbox.homeserver import Homeserver
 from tests.conftest import Account, People
-from tests.synapse.doors.conftest import settled
+from tests.synapse.conftest import settled
 
 NOBODY = "@nobody-was-here:lethe.test"
 ALIEN = "@person:elsewhere.test"
