@@ -54,8 +54,8 @@ class Invite:
 class SyncBatch:
     """All that one sync brought. `since` is to be saved only once the rest is stored.
 
-    `new_sessions` names the (room_id, session_id) of encryption keys that arrived: undecryptable events of theirs can be
-    tried again. `first` is true where there was no token to go on from: the events may be of long ago.
+    `new_sessions` names the (room_id, session_id) of encryption keys that arrived: undecryptable events of theirs can
+    be tried again. `first` is true where there was no token to go on from: the events may be of long ago.
     """
 
     since: str

@@ -305,7 +305,8 @@ def _step_done(r: Request, e: StepDone, now: int) -> Decision:
         proofs = e.answer.get("proofs", {})
         missing = [p.value for p in proofs_for(r.options) if proofs.get(p.value) is not True]
         if missing:
-            return _step_failed(r, StepFailed(e.step, Failure.PASSING, "open: " + ", ".join(missing)), now)
+            cause = "not confirmed yet: " + ", ".join(missing)
+            return _step_failed(r, StepFailed(e.step, Failure.PASSING, cause, answer=e.answer), now)
     record = replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, failure=None, cause="")
     r = r.with_step(record)
     if r.current_step is None:
@@ -340,7 +341,10 @@ def _deactivated(r: Request) -> bool:
 def _released(r: Request, e: StepDone, now: int) -> Decision:
     if e.step is not Step.RELEASE or r.ends_as is None:
         raise _Refused("not_releasing")
-    return Decision(_ended(r, r.ends_as, now, r.ended_by, r.ended_because), (r.ends_as.value,))
+    ends_as, record = r.ends_as, r.record(Step.RELEASE)
+    if record is not None:
+        r = r.with_step(replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, cause=""))
+    return Decision(_ended(r, ends_as, now, r.ended_by, r.ended_because), (ends_as.value,))
 
 
 def _release_failed(r: Request, e: StepFailed, now: int) -> Decision:

@@ -8,7 +8,7 @@ from typing import Any
 
 from removal.facts import Facts
 from removal.ids import reference
-from removal.plan import SPECS, Kind, Media, Options, Step
+from removal.plan import SPECS, Kind, Media, Options, Proof, Step, proofs_for, steps_for
 
 
 class State(StrEnum):
@@ -144,13 +144,32 @@ class Request:
 
     @property
     def touched(self) -> bool:
-        """Whether any step was begun."""
-        return any(r.state is not StepState.PENDING for r in self.steps)
+        """Whether any step was begun that changes something; the snapshot only looks."""
+        return any(r.state is not StepState.PENDING and r.step is not Step.SNAPSHOT for r in self.steps)
 
     @property
     def current_step(self) -> StepRecord | None:
         """The first step that isn't done."""
         return next((r for r in self.steps if r.state is not StepState.DONE), None)
+
+    @property
+    def plan(self) -> tuple[Step, ...]:
+        """The steps, in order, that this removal consists of."""
+        return tuple(r.step for r in self.steps) or steps_for(self.kind, self.options)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the account is suspended by this request, or may be."""
+        suspend, release = self.record(Step.SUSPEND), self.record(Step.RELEASE)
+        begun = suspend is not None and suspend.state is not StepState.PENDING
+        return begun and not (release is not None and release.state is StepState.DONE)
+
+    @property
+    def proofs(self) -> tuple[tuple[Proof, bool], ...]:
+        """What the plan promises, and whether the homeserver confirmed it when it was last asked."""
+        record = self.record(Step.VERIFY)
+        read = record.answer.get("proofs", {}) if record else {}
+        return tuple((proof, read.get(proof.value) is True) for proof in proofs_for(self.options))
 
     def record(self, step: Step) -> StepRecord | None:
         """What became of `step`, or None where this plan doesn't have it."""

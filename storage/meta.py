@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
-from storage.database import Transaction
+from storage.database import StorageError, Transaction
 
 
 async def get(tx: Transaction, key: str) -> str | None:
@@ -32,3 +35,19 @@ async def instance(tx: Transaction) -> str:
         known = secrets.token_hex(4)
         await put(tx, "instance", known)
     return known
+
+
+def peek(path: Path, key: str) -> str | None:
+    """Reads one value from outside, without altering the file: for `check`, beside a running bot.
+
+    Raises:
+        StorageError: the file is there and can't be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: {error}") from error
+    return str(row[0]) if row else None

@@ -52,6 +52,7 @@ MIGRATIONS: tuple[str, ...] = (
         status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'sent', 'dropped')),
         attempts INTEGER NOT NULL DEFAULT 0,
         created_ts INTEGER NOT NULL,
+        not_before_ts INTEGER NOT NULL,
         event_id TEXT
     ) STRICT;
     CREATE INDEX outbox_pending ON outbox (room_id, seq) WHERE status = 'pending';

@@ -35,11 +35,12 @@ async def put(
     event_type: str = "m.room.message",
     request_id: int | None = None,
     relates_to: str | None = None,
+    delay_ms: int = 0,
 ) -> None:
-    """Puts an event on its way; the same txn_id again changes nothing."""
+    """Puts an event on its way, not to be sent before `delay_ms`; the same txn_id again changes nothing."""
     await tx.run(
-        "INSERT INTO outbox (txn_id, room_id, request_id, purpose, event_type, content, relates_to, created_ts) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (txn_id) DO NOTHING",
+        "INSERT INTO outbox (txn_id, room_id, request_id, purpose, event_type, content, relates_to, created_ts, "
+        "not_before_ts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (txn_id) DO NOTHING",
         txn_id,
         room_id,
         request_id,
@@ -48,15 +49,26 @@ async def put(
         json.dumps(content),
         relates_to,
         now,
+        now + delay_ms,
     )
 
 
-async def heads(tx: Transaction) -> list[Outgoing]:
-    """The oldest waiting event of each room: order holds within a room, rooms don't wait for each other."""
+async def heads(tx: Transaction, now: int) -> list[Outgoing]:
+    """The oldest event of each room that may be sent: order holds within a room, rooms don't wait for each other."""
     rows = await tx.all(
-        "SELECT * FROM outbox WHERE seq IN (SELECT MIN(seq) FROM outbox WHERE status = 'pending' GROUP BY room_id)"
+        "SELECT * FROM outbox WHERE seq IN "
+        "(SELECT MIN(seq) FROM outbox WHERE status = 'pending' AND not_before_ts <= ? GROUP BY room_id)",
+        now,
     )
     return [_outgoing(row) for row in rows]
+
+
+async def next_ts(tx: Transaction, now: int) -> int | None:
+    """When the next delayed event may be sent."""
+    row = await tx.one(
+        "SELECT MIN(not_before_ts) AS ts FROM outbox WHERE status = 'pending' AND not_before_ts > ?", now
+    )
+    return row["ts"] if row else None
 
 
 async def trying(tx: Transaction, seq: int) -> None:
@@ -96,9 +108,14 @@ async def sent_as(tx: Transaction, event_id: str) -> tuple[int | None, str, str]
     return (row["request_id"], str(row["purpose"]), str(row["room_id"])) if row else None
 
 
-async def waiting_in(tx: Transaction, room_id: str) -> bool:
-    """Whether anything for this room isn't sent yet."""
-    return await tx.one("SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' LIMIT 1", room_id) is not None
+async def card_waiting_in(tx: Transaction, room_id: str) -> bool:
+    """Whether a request's own message for this room isn't sent yet, or isn't known to be."""
+    return (
+        await tx.one(
+            "SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' AND purpose = 'card' LIMIT 1", room_id
+        )
+        is not None
+    )
 
 
 async def prune(tx: Transaction, before_ts: int) -> None:

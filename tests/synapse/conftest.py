@@ -1,4 +1,4 @@
-"""Fixtures for the doors to a real homeserver: bare clients, and the admin API's."""
+"""Fixtures for the doors to a real homeserver (bare clients, the admin API's), and stages with a real bot."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest_asyncio
 from homeserver.api import Api
 from homeserver.synapse import Synapse
 from sandbox.homeserver import Homeserver
+from sandbox.scene import Scene
 from tests.conftest import Account, People
 
 
@@ -38,6 +39,21 @@ def client(homeserver: Homeserver, session: aiohttp.ClientSession) -> Callable[[
 def synapse(client: Callable[[Account], Api], admin: Account) -> Synapse:
     """The door, with the admin's token."""
     return Synapse(client(admin))
+
+
+@pytest_asyncio.fixture
+async def scene(homeserver: Homeserver) -> AsyncIterator[Callable[..., Awaitable[Scene]]]:
+    """Makes scenes (arguments as for `Scene.set_up`, and `on`: another homeserver), each with a bot of its own."""
+    made: list[Scene] = []
+
+    async def make(*, on: Homeserver | None = None, **options: object) -> Scene:
+        made.append(Scene(on or homeserver))
+        await made[-1].set_up(**options)  # type: ignore[arg-type] # passed through as they are
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
 
 
 async def settled(look: Callable[[], Awaitable[bool]]) -> None:

@@ -1,0 +1,242 @@
+"""The running bot: everything wired together, started in order, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from authority import Authority, Policy
+from config import Settings
+from handlers import moderation
+from handlers.commands import Commands
+from handlers.confirmation import Recheck
+from handlers.desk import Desk
+from handlers.dispatch import Dispatcher
+from handlers.invites import Invites
+from handlers.unreadable import Unreadable
+from homeserver.api import HomeserverError
+from homeserver.matrix import Matrix
+from homeserver.rooms import Rooms
+from homeserver.synapse import Synapse
+from ledger import Ledger
+from receiver import Receiver
+from removal.request import State
+from runner.courier import Courier
+from runner.runner import Runner
+from runner.steps import Steps
+from storage import inbox, meta, outbox, requests
+from storage.database import Database
+from texts import Texts
+
+log = logging.getLogger(__name__)
+
+ADMIN_ROOM = "admin_room"
+ADMIN_ROOM_SETTING = "admin_room.configured"
+DAY_MS = 86_400_000
+CLOCKS_DIFFER_MS = 1_000
+"""How far the homeserver's clock may be behind ours before a reaction in time is taken for late."""
+KEEP_TRACE_DAYS = 30
+"""How long handled events and sent messages that belong to no request leave a trace (their ids, not their content)."""
+
+
+class CannotRun(Exception):
+    """The bot can't run like this; `str()` says what is wrong and how to mend it."""
+
+
+def now_ms() -> int:
+    """The clock. Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the bot until `stop` is set.
+
+    Raises:
+        CannotRun: something has to be mended first.
+        homeserver.matrix.DeadToken: the homeserver doesn't accept the access token any more.
+        StorageError: the database can't be used.
+    """
+    home = settings.homeserver
+    matrix = Matrix(
+        home.url,
+        home.user_id,
+        settings.data_dir,
+        home.password.get_secret_value() if home.password else None,
+        home.access_token.get_secret_value() if home.access_token else None,
+        home.device_id,
+    )
+    database = Database(settings.data_dir / "lethe.db")
+    try:
+        if await _unless_stopped(asyncio.create_task(matrix.start()), stop):
+            await database.open()
+            await _serve(settings, matrix, database, stop)
+    finally:
+        await matrix.close()
+        await database.close()
+
+
+async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
+    """Waits for a task, or for the end. Whether the task was finished."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return False
+    task.result()
+    return True
+
+
+async def _serve(settings: Settings, matrix: Matrix, database: Database, stop: asyncio.Event) -> None:
+    rooms, synapse = Rooms(matrix.api), Synapse(matrix.api)
+    await refuse_unfit_server(synapse, stop)
+    if stop.is_set():
+        return
+    admin_room_id = await pinned_admin_room(settings, rooms, database)
+    policy = Policy(
+        bot_id=settings.homeserver.user_id,
+        power_level=settings.moderators.power_level,
+        users=settings.moderators.users,
+        allow_remote=settings.moderators.allow_remote,
+        protected=settings.protected_users,
+    )
+    authority = Authority(rooms, synapse, policy, admin_room_id)
+    ledger = Ledger(database, Texts(settings.language, settings.command_prefix), now_ms)
+    desk = Desk(ledger, authority, synapse, settings)
+    receiver = Receiver(ledger, policy.bot_id)
+    courier = Courier(ledger, matrix, lambda: authority.admin_room_id)
+    runner = Runner(ledger, Steps(synapse), Recheck(desk), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    dispatcher = Dispatcher(desk, Commands(settings.command_prefix), Invites(desk, matrix))
+
+    since = await receiver.since()
+    log.info("Lethe is running as %s, admin room %s", policy.bot_id, admin_room_id)
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in {
+            "sync": matrix.sync_forever(since, receiver.store, stop),
+            "dispatcher": dispatcher.run(),
+            "courier": courier.run(),
+            "runner": runner.run(),
+            "unreadable": Unreadable(desk, receiver, matrix.decrypt).run(),
+            "counts": _finish_counts(desk),
+            "housekeeping": _keep_house(ledger),
+        }.items()
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        pending: set[asyncio.Task[Any]] = {stopping, *tasks}
+        while not stop.is_set():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # one that failed ends the program: better down than half alive
+    finally:
+        for task in (stopping, *tasks):
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+        log.info("Lethe has stopped")
+
+
+async def refuse_unfit_server(synapse: Synapse, stop: asyncio.Event) -> None:
+    """Refuses a server on which a deactivation wouldn't hold, and an account without admin rights.
+
+    Raises:
+        CannotRun: the server's accounts live in MAS, or the bot isn't a server admin.
+    """
+    wait = 1.0
+    while not stop.is_set():
+        try:
+            if await synapse.uses_mas():
+                raise CannotRun(
+                    "The accounts of this homeserver live in the Matrix Authentication Service (MAS). There, Synapse's "
+                    "own deactivation answers “done” and the account can log in again, so Lethe doesn't run here yet."
+                )
+            if not await synapse.is_admin():
+                raise CannotRun(
+                    "The bot's account isn't a server admin, so it can't remove anybody. Make it one "
+                    '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
+                )
+            return
+        except HomeserverError as error:
+            log.warning("the homeserver can't be asked yet: %s", error)
+            try:
+                async with asyncio.timeout(wait):
+                    await stop.wait()
+            except TimeoutError:
+                wait = min(wait * 2, 60.0)
+
+
+async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database) -> str:
+    """The admin room's id. An alias is resolved once; from then on the id that it named then holds.
+
+    Raises:
+        CannotRun: the alias names no room, or by now another one than it did.
+        HomeserverError: it can't be asked, and nothing is pinned yet.
+    """
+    wanted = settings.admin_room
+    async with database.transaction() as tx:
+        pinned_for = await meta.get(tx, ADMIN_ROOM_SETTING)
+        pinned = await meta.get(tx, ADMIN_ROOM)
+    if pinned is not None and pinned_for == wanted:
+        if wanted.startswith("#"):
+            await _refuse_moved_alias(wanted, pinned, rooms)
+        return pinned
+    room_id = wanted
+    if wanted.startswith("#"):
+        found = await rooms.resolve_alias(wanted)
+        if found is None:
+            raise CannotRun(f"admin_room: the address {wanted} names no room. Check it, or give the room's id.")
+        room_id = found
+    async with database.transaction() as tx:
+        await meta.put(tx, ADMIN_ROOM_SETTING, wanted)
+        await meta.put(tx, ADMIN_ROOM, room_id)
+    return room_id
+
+
+async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
+    try:
+        now = await rooms.resolve_alias(alias)
+    except HomeserverError as error:
+        log.warning("the address %s can't be looked up, going on with %s: %s", alias, pinned, error)
+        return
+    if now is not None and now != pinned:
+        raise CannotRun(
+            f"admin_room: the address {alias} led to {pinned} when it was first used and leads to {now} now. Whoever "
+            "moves an address would become moderator, so this isn't followed. If it is right, set admin_room to "
+            f'the id: "{now}".'
+        )
+
+
+async def _finish_counts(desk: Desk) -> None:
+    """Finishes the counts that a stop interrupted."""
+    async with desk.ledger.database.transaction() as tx:
+        waiting = await requests.in_state(tx, State.AWAITING_CONFIRMATION)
+    for request in waiting:
+        if request.facts.only_admin_in is None:
+            await moderation.count(desk, request.id)
+
+
+async def _keep_house(ledger: Ledger) -> None:
+    """Once a day: old traces go."""
+    while True:
+        before = ledger.clock() - KEEP_TRACE_DAYS * DAY_MS
+        async with ledger.database.transaction() as tx:
+            await inbox.prune(tx, before)
+            await outbox.prune(tx, before)
+        await asyncio.sleep(DAY_MS / 1000)
+
+
+def data_dir_ready(path: Path) -> None:
+    """Makes the data directory, for its owner alone.
+
+    Raises:
+        CannotRun: it can't be made or written.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise CannotRun(f"data_dir: {path} can't be made or used: {error.strerror}") from error

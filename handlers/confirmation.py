@@ -1,0 +1,140 @@
+"""✅ and ❌ under a prompt, what must still be true when they count, and the last look before the first step."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from authority import AdminRoom
+from events import Incoming
+from handlers.desk import Desk
+from handlers.moderation import ask_again
+from removal.facts import changed_meanwhile
+from removal.lifecycle import Cancelled, ConfirmationWithdrawn, Confirmed, Declined, Event, TargetChanged
+from removal.plan import Kind
+from removal.protection import refuse_account, refuse_name
+from removal.request import UNCONFIRMED, Request, State
+from storage import outbox, requests
+
+YES = frozenset({"✅", "✔", "☑"})
+NO = frozenset({"❌", "✖", "✗", "✘"})
+
+
+def normalise(key: str) -> str:
+    """A reaction's key without variation selectors and skin tones: by the specification it is any text."""
+    kept = [c for c in key.strip() if c not in "\ufe0e\ufe0f" and not "\U0001f3fb" <= c <= "\U0001f3ff"]
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def annotation(event: Incoming) -> tuple[str, str] | None:
+    """The event that a reaction stands under, and its normalised key; None where it is no reaction."""
+    relation = event.content.get("m.relates_to")
+    if event.type != "m.reaction" or not isinstance(relation, dict) or relation.get("rel_type") != "m.annotation":
+        return None
+    target, key = relation.get("event_id"), relation.get("key")
+    return (target, normalise(key)) if isinstance(target, str) and isinstance(key, str) else None
+
+
+async def reacted(desk: Desk, event: Incoming, room: AdminRoom) -> bool:
+    """A moderator's reaction in the admin room. False where it can't be told yet what it stands under."""
+    found = annotation(event)
+    if found is None or found[1] not in YES | NO:
+        return await _done(desk, event)
+    target_event_id, key = found
+    async with desk.ledger.entry() as entry:
+        sent = await outbox.sent_as(entry.tx, target_event_id)
+        if sent is None and await outbox.card_waiting_in(entry.tx, event.room_id):
+            return False  # perhaps it stands under a message whose event_id we haven't heard yet
+        request = await requests.get(entry.tx, sent[0]) if sent and sent[0] is not None else None
+    if request is None or sent is None or sent[1] != "card" or sent[2] != event.room_id:
+        return await _done(desk, event)
+    if request.kind is not Kind.MODERATION or not room.is_moderator(event.sender):
+        return await _done(desk, event)
+    decided: Event
+    if key in NO:
+        decided = Declined(event.sender)
+    else:
+        decided = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
+        if request.state is State.AWAITING_CONFIRMATION and await settle_if_changed(desk, request, room, event):
+            return True
+    await decide_and_answer(desk, event, request, decided)
+    return True
+
+
+async def decide_and_answer(desk: Desk, event: Incoming, request: Request, decided: Event) -> None:
+    """Applies a person's decision; where it changes nothing, says so in one clear word, or not at all."""
+    async with desk.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        decision = await entry.apply(request, decided, actor=event.sender)
+        # A second ✅ does nothing; it needs no comment either.
+        if decision.refusal and not (
+            isinstance(decided, Confirmed) and request.state not in UNCONFIRMED | {State.EXPIRED}
+        ):
+            over_cap = request.rules.needs_other
+            await entry.reply(
+                event, "not_changed", request_id=request.id, why=decision.refusal,
+                requester=request.requester_id, over_cap=over_cap,
+            )  # fmt: skip
+
+
+async def settle_if_changed(desk: Desk, request: Request, room: AdminRoom, event: Incoming | None = None) -> bool:
+    """Whether the account isn't any more what the prompt showed. Then people are told, and asked anew where it makes
+    sense.
+
+    Raises:
+        HomeserverError: it can't be told.
+    """
+    facts = await desk.authority.facts(request.target_id, count_for=0)
+    changed = changed_meanwhile(request.facts, facts) if facts else ()
+    around = desk.authority.surroundings(room)
+    refusal = refuse_name(request.target_id, request.requester_id, around) or refuse_account(
+        facts, erase=request.options.erase
+    )
+    if not changed and refusal is None:
+        return False
+    async with desk.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        if refusal is not None:
+            why = entry.words("refusal", refusal, user=request.target_id, server=desk.server_name, similar=[])
+            await entry.apply(request, Cancelled(desk.bot_id, why))
+        elif facts is not None and not (await entry.apply(request, TargetChanged(changed))).refusal:
+            await ask_again(desk, entry, request, facts)
+    return True
+
+
+class Recheck:
+    """The last look before anything is changed: is the ✅ still there, does nobody object, is the account the same?"""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def __call__(self, request: Request) -> bool:
+        """Whether the removal may begin. Where it may not, the request has been brought to where it belongs.
+
+        Raises:
+            HomeserverError: it can't be told; then nothing may be done.
+        """
+        room = await self._desk.authority.admin_room()
+        withdrawn = await self._withdrawn(request, room)
+        if withdrawn is not None:
+            async with self._desk.ledger.entry() as entry:
+                await entry.apply(await entry.request(request.id), withdrawn)
+            return False
+        return not await settle_if_changed(self._desk, request, room)
+
+    async def _withdrawn(self, request: Request, room: AdminRoom) -> ConfirmationWithdrawn | Declined | None:
+        if request.kind is not Kind.MODERATION or request.rules.by_reply or request.confirmation_event_id is None:
+            return None
+        async with self._desk.ledger.entry() as entry:
+            card = await entry.card_event_id(request)
+        standing = await self._desk.authority.reactions(request.room_id, card) if card else []
+        for sender, key, _ in standing:
+            if normalise(key) in NO and room.is_moderator(sender):
+                return Declined(sender)
+        if request.confirmation_event_id in {event_id for _, _, event_id in standing}:
+            return None
+        return ConfirmationWithdrawn(request.confirmer_id or "")
+
+
+async def _done(desk: Desk, event: Incoming) -> bool:
+    async with desk.ledger.entry(event):
+        return True

@@ -1,0 +1,44 @@
+"""What every handler has at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authority import AdminRoom, Authority
+from config import Settings
+from events import Incoming
+from handlers.command import Parsed
+from homeserver.synapse import Synapse
+from ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The doors a handler may use: the ledger for what is decided, the authority for who may, Synapse for look-ups."""
+
+    ledger: Ledger
+    authority: Authority
+    synapse: Synapse
+    settings: Settings
+
+    @property
+    def bot_id(self) -> str:
+        return self.settings.homeserver.user_id
+
+    @property
+    def server_name(self) -> str:
+        return self.settings.homeserver.server_name
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command that passed the gates."""
+
+    event: Incoming
+    parsed: Parsed
+    room: AdminRoom
+    """The admin room as it was when the command was authorised."""
+
+    @property
+    def by(self) -> str:
+        return self.event.sender

@@ -1,0 +1,161 @@
+"""`!deactivate` in the admin room."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from handlers.desk import Asked, Desk
+from homeserver.api import HomeserverError
+from ledger import Entry
+from removal.facts import Facts
+from removal.ids import UserID
+from removal.lifecycle import Replaced
+from removal.plan import Kind, Media, Options
+from removal.protection import Refusal, refuse_account, refuse_name
+from removal.request import UNCONFIRMED, ConfirmedBy, Request, Rules, State
+from storage import requests
+
+log = logging.getLogger(__name__)
+
+HOUR_MS = 3_600_000
+COUNT_LONG = 300.0
+"""Seconds that counting may take in the background, once the prompt is out."""
+
+
+async def deactivate(desk: Desk, asked: Asked) -> None:
+    """Shows what would happen to an account, and asks."""
+    target = asked.parsed.user("user")
+    options = options_of(asked)
+    facts = await _look_or_refuse(desk, asked, target, options)
+    if facts is None:
+        return
+    request = await _request(desk, asked, target, options, facts)
+    if asked.parsed.flag("--dry-run"):
+        async with desk.ledger.entry(asked.event) as entry:
+            await entry.reply(asked.event, "dry_run", r=request)
+            await entry.audit("DryRun", actor=asked.by, target=str(target))
+        return
+    async with desk.ledger.entry(asked.event) as entry:
+        for other in await requests.open_for(entry.tx, str(target)):
+            if other.kind is Kind.OWN:
+                continue  # a moderator needn't wait for a person's own request
+            if other.requester_id != asked.by or other.state not in UNCONFIRMED:
+                await entry.reply(asked.event, "already_open", r=other)
+                return
+        request = await _open(entry, request)
+    if facts.only_admin_in is None:
+        await count(desk, request.id)
+
+
+def options_of(asked: Asked) -> Options:
+    """What the command asks for beside the deactivation."""
+    return Options(erase=asked.parsed.flag("--erase"), media=Media.KEEP)
+
+
+async def _open(entry: Entry, request: Request) -> Request:
+    """Opens a request; an unconfirmed one by the same person for the same account gives way to it."""
+    replaced = [
+        other
+        for other in await requests.open_for(entry.tx, request.target_id)
+        if other.kind is request.kind and other.requester_id == request.requester_id
+    ]
+    request = await entry.open(request)
+    for other in replaced:
+        await entry.apply(other, Replaced(request.id))
+    return request
+
+
+async def _look_or_refuse(desk: Desk, asked: Asked, target: UserID, options: Options) -> Facts | None:
+    """The account's facts; None where the answer was a refusal, which has been given."""
+    user_id = str(target)
+    refusal = refuse_name(user_id, asked.by, desk.authority.surroundings(asked.room))
+    facts = None
+    if refusal is None:
+        facts = await desk.authority.facts(user_id)
+        refusal = refuse_account(facts, erase=options.erase)
+    if refusal is None:
+        return facts
+    similar: list[str] = []
+    if refusal is Refusal.UNKNOWN:
+        similar = [found for found in await desk.synapse.find_users(target.localpart) if found != user_id]
+    async with desk.ledger.entry(asked.event) as entry:
+        await entry.reply(
+            asked.event, "refusal", refusal=refusal, user=user_id, server=desk.server_name, similar=similar
+        )
+        await entry.audit("Refused", actor=asked.by, target=user_id, because=refusal.value)
+    return None
+
+
+async def _request(desk: Desk, asked: Asked, target: UserID, options: Options, facts: Facts) -> Request:
+    now = desk.ledger.clock()
+    settings = desk.settings
+    async with desk.ledger.database.transaction() as tx:
+        lately = await requests.confirmed_since(tx, asked.by, now - HOUR_MS)
+    expires_after_ms = int(settings.confirmation.expires_after.total_seconds() * 1000)
+    return Request(
+        id=0,
+        kind=Kind.MODERATION,
+        requester_id=asked.by,
+        target_id=str(target),
+        room_id=asked.event.room_id,
+        command_event_id=asked.event.event_id,
+        created_ts=now,
+        expires_ts=now + expires_after_ms,
+        state=State.AWAITING_CONFIRMATION,
+        options=options,
+        rules=Rules(
+            confirmed_by=ConfirmedBy(settings.confirmation.confirmed_by),
+            expires_after_ms=expires_after_ms,
+            needs_other=lately >= settings.moderators.max_removals_per_hour,
+            by_reply=settings.confirmation.method == "reply" and asked.event.encrypted,
+        ),
+        facts=facts,
+        reason=asked.parsed.text("--reason") or "",
+    )
+
+
+async def ask_again(desk: Desk, entry: Entry, request: Request, facts: Facts) -> Request:
+    """A new prompt with what is true now, in place of one whose account changed."""
+    now = entry.now
+    return await entry.open(
+        replace(
+            request,
+            id=0,
+            version=0,
+            created_ts=now,
+            expires_ts=now + request.rules.expires_after_ms,
+            state=State.AWAITING_CONFIRMATION,
+            facts=facts,
+            confirmer_id=None,
+            confirmed_ts=None,
+            confirmation_event_id=None,
+            confirmer_trust="",
+            due_ts=None,
+            reminded_ts=None,
+            started_ts=None,
+            ended_ts=None,
+            ended_by=None,
+            ended_because="",
+            steps=(),
+            retry_ts=None,
+            open_said=False,
+        )
+    )
+
+
+async def count(desk: Desk, request_id: int) -> None:
+    """Finishes a count that would have kept the prompt waiting, and puts it into the prompt."""
+    async with desk.ledger.entry() as entry:
+        request = await entry.request(request_id)
+    try:
+        names = await desk.authority.only_admin_in(request.target_id, seconds=COUNT_LONG)
+    except HomeserverError as error:
+        log.warning("%s: rooms can't be counted: %s", request.reference, error)
+        return
+    if names is None:
+        return
+    async with desk.ledger.entry() as entry:
+        request = await entry.request(request_id)
+        if request.state in UNCONFIRMED:
+            await entry.store_facts(request, replace(request.facts, only_admin_in=names))

@@ -1,0 +1,71 @@
+"""`!requests`, `!status`, `!cancel`, `!retry` in the admin room."""
+
+from __future__ import annotations
+
+from handlers.desk import Asked, Desk
+from ledger import Entry
+from removal.lifecycle import Cancelled, RetryAsked
+from removal.request import Request
+from storage import requests
+
+SHOWN = 20
+"""How many requests `!requests` shows."""
+
+
+async def listing(desk: Desk, asked: Asked) -> None:
+    """Shows the open requests, or with `--all` the newest of all."""
+    everything = asked.parsed.flag("--all")
+    async with desk.ledger.entry(asked.event) as entry:
+        found = await requests.listing(entry.tx, only_open=not everything, limit=SHOWN + 1)
+        await entry.reply(asked.event, "requests", requests=found[:SHOWN], more=len(found) > SHOWN, all=everything)
+
+
+async def status(desk: Desk, asked: Asked) -> None:
+    """Shows one request, step by step."""
+    async with desk.ledger.entry(asked.event) as entry:
+        request = await _named(entry, asked)
+        if request is not None:
+            await entry.reply(asked.event, "status", r=request)
+
+
+async def cancel(desk: Desk, asked: Asked) -> None:
+    """Ends a request before the point of no return."""
+    async with desk.ledger.entry(asked.event) as entry:
+        request = await _named(entry, asked)
+        if request is None:
+            return
+        decision = await entry.apply(request, Cancelled(asked.by, asked.parsed.text("--reason") or ""), actor=asked.by)
+        if decision.refusal:
+            await _not_changed(entry, asked, request, decision.refusal)
+
+
+async def retry(desk: Desk, asked: Asked) -> None:
+    """Tries again what failed."""
+    async with desk.ledger.entry(asked.event) as entry:
+        request = await _named(entry, asked)
+        if request is None:
+            return
+        decision = await entry.apply(request, RetryAsked(asked.by), actor=asked.by)
+        if decision.refusal:
+            await _not_changed(entry, asked, request, decision.refusal)
+        else:
+            await entry.reply(asked.event, "retrying", r=request)
+
+
+async def _named(entry: Entry, asked: Asked) -> Request | None:
+    """The request that the command names; None where there is none, which has been said."""
+    request = await requests.get(entry.tx, asked.parsed.reference("reference"))
+    if request is None:
+        await entry.reply(asked.event, "unknown_reference", typed=asked.parsed.typed("reference"))
+    return request
+
+
+async def _not_changed(entry: Entry, asked: Asked, request: Request, why: str) -> None:
+    await entry.reply(
+        asked.event,
+        "not_changed",
+        request_id=request.id,
+        why=why,
+        requester=request.requester_id,
+        over_cap=request.rules.needs_other,
+    )

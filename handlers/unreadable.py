@@ -1,0 +1,65 @@
+"""Encrypted messages whose key is missing: read once it comes; after a while people are asked to send them again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from events import Incoming
+from handlers.desk import Desk
+from homeserver.api import HomeserverError
+from receiver import Receiver
+from storage import inbox
+
+log = logging.getLogger(__name__)
+
+PATIENCE_MS = 60_000
+"""How long a key may take before its sender is asked to send the message again."""
+ONCE_IN_MS = 600_000
+"""One person is asked at most once in this time."""
+LOOK_EVERY = 10.0
+
+Decrypt = Callable[[Incoming], Awaitable[Incoming | None]]
+
+
+class Unreadable:
+    """Looks after the events that couldn't be read."""
+
+    def __init__(self, desk: Desk, receiver: Receiver, decrypt: Decrypt) -> None:
+        """Args: decrypt: gives the event decrypted, still `undecryptable`, or None where it is forged."""
+        self._desk = desk
+        self._receiver = receiver
+        self._decrypt = decrypt
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            self._receiver.new_keys.clear()
+            async with self._desk.ledger.database.transaction() as tx:
+                waiting = await inbox.undecryptable(tx)
+            for received_ts, event in waiting:
+                await self._look_at(event, received_ts)
+            try:
+                async with asyncio.timeout(LOOK_EVERY if waiting else None):
+                    await self._receiver.new_keys.wait()
+            except TimeoutError:
+                pass
+
+    async def _look_at(self, event: Incoming, received_ts: int) -> None:
+        try:
+            read = await self._decrypt(event)
+        except HomeserverError as error:
+            log.info("event %s can't be read yet: %s", event.event_id, error)
+            return
+        async with self._desk.ledger.entry() as entry:
+            if read is None:
+                await inbox.handled(entry.tx, event.event_id)
+            elif not read.undecryptable:
+                await inbox.decrypted(entry.tx, replace(read, undecryptable=False))
+            elif entry.now - received_ts > PATIENCE_MS:
+                await inbox.handled(entry.tx, event.event_id)
+                if event.room_id == self._desk.authority.admin_room_id:
+                    once_per = f"{event.room_id} {event.sender} {entry.now // ONCE_IN_MS}"
+                    await entry.reply(event, "unreadable", once_per=once_per)

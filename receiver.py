@@ -1,0 +1,63 @@
+"""Takes in what a sync brought: it is written down and committed together with the token. Nothing is acted on here."""
+
+from __future__ import annotations
+
+import asyncio
+
+from events import Incoming, Invite, SyncBatch
+from ledger import Ledger
+from storage import inbox, meta
+from storage.database import Transaction
+
+SINCE = "since"
+INVITE = "lethe.invite"
+"""The type under which an invite waits in the inbox; no homeserver sends it in a timeline."""
+
+
+class Receiver:
+    """The inbox's door. `store` is what the sync loop calls for every batch."""
+
+    def __init__(self, ledger: Ledger, bot_id: str) -> None:
+        self._ledger = ledger
+        self._bot_id = bot_id
+        self.new_keys = asyncio.Event()
+        """Set where keys arrived with which an event may be read that couldn't be before."""
+
+    async def since(self) -> str | None:
+        """The token to go on from; None before the first sync."""
+        async with self._ledger.database.transaction() as tx:
+            return await meta.get(tx, SINCE)
+
+    async def store(self, batch: SyncBatch) -> None:
+        """Stores a batch. Raises: StorageError; then nothing of it was stored and it will be brought again."""
+        async with self._ledger.entry() as entry:
+            # What was said before the bot ever listened isn't meant for it.
+            events = [] if batch.first else self._after_own_join(batch.events)
+            for event in events:
+                if self._matters(event):
+                    await inbox.add(entry.tx, event, entry.now)
+            for invite in batch.invites:
+                await self._add_invite(entry.tx, invite, batch.since, entry.now)
+            await meta.put(entry.tx, SINCE, batch.since)
+        if batch.new_sessions:
+            self.new_keys.set()
+
+    def _matters(self, event: Incoming) -> bool:
+        return event.sender != self._bot_id or event.state_key is not None
+
+    def _after_own_join(self, events: list[Incoming]) -> list[Incoming]:
+        """Leaves out what was said in a room before the bot joined it: a server shows some of it to newcomers."""
+        joins = {
+            event.room_id: position
+            for position, event in enumerate(events)
+            if event.type == "m.room.member"
+            and event.state_key == self._bot_id
+            and event.content.get("membership") == "join"
+            and event.sender == self._bot_id
+        }
+        return [event for position, event in enumerate(events) if position >= joins.get(event.room_id, 0)]
+
+    async def _add_invite(self, tx: Transaction, invite: Invite, since: str, now: int) -> None:
+        event_id = invite.event_id or f"invite {invite.room_id} {since}"
+        event = Incoming(event_id, invite.room_id, invite.inviter, INVITE, {}, now)
+        await inbox.add(tx, event, now)

@@ -1,0 +1,159 @@
+"""Brings every request forward: steps whose time has come, prompts that expire, removals that are due.
+
+Intent, act, outcome: each step is stored as started before it is done, and its outcome after. A restart goes on from
+the rows alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from homeserver.api import HomeserverError
+from ledger import Ledger
+from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
+from removal.plan import Step
+from removal.request import ENDED, Failure, Request, State
+from runner.steps import Problem, Steps, classify
+from storage import inbox, requests
+from storage.database import StorageError
+
+log = logging.getLogger(__name__)
+
+SIDE_BY_SIDE = 4
+"""Requests worked on at once: above four, Synapse only answers later, not more (measured, see docs/design.md)."""
+LONGEST_NAP_MS = 30_000
+
+Recheck = Callable[[Request], Awaitable[bool]]
+
+
+class Runner:
+    """One task per request at work; one loop that starts them and watches the clock."""
+
+    def __init__(self, ledger: Ledger, steps: Steps, recheck: Recheck, synced_ts: Callable[[], int]) -> None:
+        """
+        Args:
+            recheck: called before anything is changed: reads the confirmation and the account again, says whether the
+                removal may begin, and brings the request to where it belongs if not.
+            synced_ts: everything sent before this time (ms) has been received.
+        """
+        self._ledger = ledger
+        self._steps = steps
+        self._recheck = recheck
+        self._synced_ts = synced_ts
+        self._active: dict[str, int] = {}
+        self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._at_once = True
+
+    def nudge(self) -> None:
+        """Failed steps are tried at once: the homeserver answers again, or the bot has just started."""
+        self._at_once = True
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        seen = -1
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    nap = await self._look(tasks)
+                except StorageError as error:
+                    log.error("can't look for work: %s", error)
+                    nap = 5.0
+                seen = await self._ledger.wait_for_change(seen, nap)
+
+    async def _look(self, tasks: asyncio.TaskGroup) -> float:
+        """Starts what is due; returns after how many seconds to look again."""
+        now = self._ledger.clock()
+        at_once, self._at_once = self._at_once, False
+        async with self._ledger.database.transaction() as tx:
+            due = await requests.due(tx, now)
+            if at_once:
+                known = {request.id for request in due}
+                for state in (State.RUNNING, State.RELEASING):
+                    due += [r for r in await requests.in_state(tx, state) if r.id not in known]
+            wake = await requests.next_wake(tx, now)
+            # What was sent before a prompt's end may be received and not yet handled: then it hasn't expired yet.
+            synced_ts = self._synced_ts() if await inbox.caught_up(tx) else 0
+        waiting = False
+        for request in due:
+            if request.state in (State.RUNNING, State.RELEASING):
+                if request.target_id not in self._active:
+                    self._active[request.target_id] = request.id
+                    tasks.create_task(self._bring_forward(request))
+            else:
+                waiting |= not await self._time_passed(request.id, synced_ts)
+        if waiting:
+            return 1.0
+        return min(max((wake or now + LONGEST_NAP_MS) - now, 50), LONGEST_NAP_MS) / 1000
+
+    async def _time_passed(self, request_id: int, synced_ts: int) -> bool:
+        async with self._ledger.entry() as entry:
+            request = await entry.request(request_id)
+            decision = await entry.apply(request, TimePassed(synced_ts))
+        return not decision.refusal
+
+    async def _bring_forward(self, request: Request) -> None:
+        try:
+            async with self._slots:
+                await self._work(request.id)
+        except StorageError as error:
+            # Nothing is done that couldn't be recorded: the step is tried again once the database can be written.
+            log.error("%s stands still: %s", request.reference, error)
+            await asyncio.sleep(5)
+        except Exception:
+            log.exception("%s stands still", request.reference)
+            await asyncio.sleep(30)
+        finally:
+            self._active.pop(request.target_id, None)
+            await self._ledger.notify()
+
+    async def _work(self, request_id: int) -> None:
+        while True:
+            async with self._ledger.entry() as entry:
+                request = await entry.request(request_id)
+                if request.state in ENDED or request.state not in (State.RUNNING, State.RELEASING):
+                    return
+                step = Step.RELEASE
+                if request.state is State.RUNNING:
+                    record = request.current_step
+                    if record is None:
+                        return
+                    step = record.step
+                    request = (await entry.apply(request, StepStarted(step))).request
+            event = await self._attempt(request, step)
+            if event is None:
+                continue
+            async with self._ledger.entry() as entry:
+                request = await entry.request(request_id)
+                decision = await entry.apply(request, event)
+            if isinstance(event, StepFailed):
+                log.warning("%s: step %s failed (%s): %s", request.reference, step, event.failure, event.cause)
+            if decision.request.retry_ts is not None:
+                return
+
+    async def _attempt(self, request: Request, step: Step) -> Event | None:
+        try:
+            if step is Step.SNAPSHOT and not await self._recheck(request):
+                return None
+            return StepDone(step, await self._steps.do(step, request))
+        except Problem as problem:
+            return _failed(step, problem)
+        except HomeserverError as error:
+            return _failed(step, classify(error, request, step))
+        except Exception as error:
+            # Whatever else went wrong: the outcome is unknown, so it is looked at again.
+            log.exception("%s: step %s", request.reference, step)
+            return _failed(step, Problem(Failure.PASSING, f"unexpected: {type(error).__name__}, see the log"))
+
+
+def _failed(step: Step, problem: Problem) -> StepFailed:
+    return StepFailed(
+        step,
+        problem.failure,
+        problem.cause,
+        retry_after_ms=None if problem.retry_after is None else int(problem.retry_after * 1000),
+        answer={"remedy": problem.remedy} if problem.remedy else {},
+        jitter=random.uniform(0.8, 1.2),  # noqa: S311 - jitter
+    )

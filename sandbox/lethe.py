@@ -1,0 +1,136 @@
+"""The real bot, as a process of its own, for tests and the demo: with settings, start, stop, kill and log."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).parent.parent
+
+
+def _die_with_parent() -> None:
+    """In the new process: asks the kernel to end it with the one that started it (Linux, PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Lethe:
+    """One bot with a data directory of its own. `start` returns once it syncs."""
+
+    def __init__(
+        self, url: str, user_id: str, password: str, admin_room: str, *, stay: bool = False, **settings: Any
+    ) -> None:
+        """
+        Args:
+            stay: it goes on when the process that started it ends.
+            settings: laid over the usual ones, section by section: `confirmation={"expires_after": "2s"}`.
+        """
+        self._stay = stay
+        self.directory = Path(tempfile.mkdtemp(prefix="lethe-bot-"))
+        self.data_dir = self.directory / "data"
+        self.config = self.directory / "config.yaml"
+        self.log_file = self.directory / "bot.log"
+        self.settings: dict[str, Any] = {
+            "homeserver": {"url": url, "user_id": user_id, "password": password},
+            "admin_room": admin_room,
+            "data_dir": str(self.data_dir),
+            "log": {"level": "debug"},
+        }
+        self.configure(**settings)
+        self._process: asyncio.subprocess.Process | None = None
+
+    def configure(self, **settings: Any) -> None:
+        """Changes settings; they count from the next start."""
+        for section, value in settings.items():
+            if isinstance(value, dict):
+                self.settings[section] = {**self.settings.get(section, {}), **value}
+            else:
+                self.settings[section] = value
+        self.config.write_text(yaml.safe_dump(self.settings))
+
+    @property
+    def database(self) -> Path:
+        """The bot's database file."""
+        return self.data_dir / "lethe.db"
+
+    @property
+    def log(self) -> str:
+        """Everything it logged so far, all starts."""
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+    async def start(self, *, until: str = "Lethe is running", timeout: float = 30.0) -> None:
+        """Starts it, and waits until its log says so.
+
+        Raises:
+            RuntimeError: it ended instead.
+            TimeoutError: it didn't say so in time.
+        """
+        before = len(self.log)
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "bot.py", "--config", str(self.config),
+                cwd=PROJECT, stdout=log, stderr=log, start_new_session=self._stay,
+                preexec_fn=None if self._stay else _die_with_parent,
+                env={name: value for name, value in os.environ.items() if not name.startswith("LETHE_")},
+            )  # fmt: skip
+        async with asyncio.timeout(timeout):
+            while until not in self.log[before:]:
+                if self._process.returncode is not None:
+                    raise RuntimeError(f"the bot ended with {self._process.returncode}:\n{self.log[before:]}")
+                await asyncio.sleep(0.02)
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id, None where it isn't running."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ends it by a signal; returns its exit code."""
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """Ends it without a chance to clean up."""
+        await self.stop(signal.SIGKILL)
+
+    async def restart(self) -> None:
+        """Stops it and starts it again on the same data."""
+        await self.stop()
+        await self.start()
+
+    async def wait(self, timeout: float = 30.0) -> int:
+        """Waits until it ends by itself; returns its exit code."""
+        if self._process is None:
+            return 0
+        async with asyncio.timeout(timeout):
+            return await self._process.wait()
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Runs another command of bot.py, such as `check`; returns exit code and output."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "bot.py", *arguments, "--config", str(self.config),
+            cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()
+
+    async def close(self) -> None:
+        """Ends it and removes its files."""
+        await self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
