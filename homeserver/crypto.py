@@ -20,7 +20,7 @@ from nio.responses import KeysClaimResponse
 
 from homeserver.api import Api, Refused
 from homeserver.devices import Directory
-from homeserver.machine import Claim, Machine
+from homeserver.machine import Claim, DiskError, Machine
 from homeserver.signing import canonical_json
 
 OLM = "m.olm.v1.curve25519-aes-sha2"
@@ -200,9 +200,7 @@ class Crypto:
                 raise ValueError("not of the form of an Olm message")
             self._machine.decrypt_event(event)
         except BaseException as error:
-            # Rust's panics come as BaseException; what must get through isn't raised by code that doesn't wait.
-            if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-                raise
+            _let_through(error)
             self._log.info("Dropped a to-device message of %r: %s: %s", sender, type(error).__name__, error)
 
     def new_sessions(self) -> list[tuple[str, str]]:
@@ -221,7 +219,9 @@ class Crypto:
             Forged: it can't be decrypted with its key, or isn't for this room, or isn't well-formed inside.
         """
         session_id, ciphertext = content.get("session_id"), content.get("ciphertext")
-        if content.get("algorithm") != MEGOLM or not isinstance(session_id, str) or not isinstance(ciphertext, str):
+        if content.get("algorithm") != MEGOLM:
+            raise Unreadable  # a client of another age; its owner is told in time that it couldn't be read
+        if not isinstance(session_id, str) or not isinstance(ciphertext, str):
             raise Forged("not of the form of a Megolm message")
         session = self._machine.sessions.get(session_id)
         if session is None:
@@ -231,8 +231,7 @@ class Crypto:
         try:
             text, index = session.decrypt(ciphertext)
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-                raise
+            _let_through(error)
             if "unknown message index" in str(error):  # older than the key we got: it may still come from further back
                 raise Unreadable from None
             raise Forged(f"decryption failed: {error}") from None
@@ -343,6 +342,16 @@ class Crypto:
     async def _send_to_device(self, messages: Mapping[str, Any]) -> None:
         path = "/_matrix/client/v3/sendToDevice/{}/{}"
         await self._api.call("PUT", path, "m.room.encrypted", uuid.uuid4().hex, json=messages, timeout=60.0)
+
+
+def _let_through(error: BaseException) -> None:
+    """Raises what has nothing to do with the message: a full disk must not make us throw keys away.
+
+    All else is somebody's malformed message. Rust's panics are among it, and come as BaseException; cancelling can't be,
+    as nothing is awaited where this is used.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | DiskError):
+        raise error
 
 
 def _well_formed(text: str) -> dict[str, Any]:

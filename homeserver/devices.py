@@ -6,6 +6,7 @@ Source: client-server API, "End-to-end encryption" (`/keys/query`, device lists 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ _USERS_MAX = 100
 """Asked about in one call."""
 _REMOTE_TIMEOUT_MS = 10_000
 """How long the homeserver may wait for another one."""
+_ANEW_PAUSE = 10.0
+"""Seconds in which nobody's unknown device makes us ask about them again, unless we are told of a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,24 @@ class Directory:
         api: with the bot's token.
         learn: told every user's devices anew; returns the ids of those it doesn't take (their key changed).
         log: gets what is strange.
+        clock: seconds, never going back.
     """
 
-    def __init__(self, api: Api, learn: Callable[[str, Mapping[str, Device]], set[str]], log: logging.Logger) -> None:
+    def __init__(
+        self,
+        api: Api,
+        learn: Callable[[str, Mapping[str, Device]], set[str]],
+        log: logging.Logger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._learn = learn
         self._log = log
         self._owners: dict[str, Owner] = {}
         self._stale: set[str] = set()
         self._changes: dict[str, int] = {}
+        self._asked: dict[str, float] = {}
+        self._clock = clock
 
     def changed(self, user_ids: Iterable[str]) -> None:
         """Their devices changed, or we may have missed changes: ask again before they are relied on."""
@@ -78,6 +90,7 @@ class Directory:
         answer = await self._api.call("POST", "/_matrix/client/v3/keys/query", json=body, timeout=60.0)
         told = answer.get("device_keys")
         for user_id in user_ids:
+            self._asked[user_id] = self._clock()
             if not isinstance(told, dict) or user_id not in told:
                 self._stale.add(user_id)
                 self._owners.setdefault(user_id, Owner({}))
@@ -105,11 +118,10 @@ class Directory:
         own = [claim for claim in claims if claim.user_id == sender]
         if not own:
             return Writer(DeviceTrust.MISMATCH)
-        fresh = sender in self._owners and sender not in self._stale
         await self.refresh([sender])
         found = self._find(sender, own)
-        if found.trust is DeviceTrust.UNKNOWN and fresh:
-            # Perhaps a device so new that we weren't told of it. A deleted one costs us one question for each event.
+        if found.trust is DeviceTrust.UNKNOWN and self._clock() - self._asked.get(sender, 0.0) > _ANEW_PAUSE:
+            # Perhaps a device so new that we weren't told of it.
             await self.refresh([sender], anew=True)
             found = self._find(sender, own)
         return found
@@ -117,14 +129,13 @@ class Directory:
     def _find(self, sender: str, claims: list[Claim]) -> Writer:
         owner = self.owner(sender)
         by_key = {device.curve25519: device for device in owner.devices.values()}
-        result = Writer(DeviceTrust.UNKNOWN, identity_key=owner.identity_key)
-        for claim in claims:
-            device = by_key.get(claim.sender_key)
-            if device is None:
-                continue
-            if device.ed25519 != claim.ed25519:
-                # An Olm channel of this device that names another's signing key: somebody made that up.
-                return Writer(DeviceTrust.MISMATCH, identity_key=owner.identity_key)
-            trust = DeviceTrust.SIGNED if device.signed else DeviceTrust.UNSIGNED
-            result = Writer(trust, device.device_id, owner.identity_key)
-        return result
+        found = [(device, claim) for claim in claims if (device := by_key.get(claim.sender_key))]
+        # A signed device is believed first: another device of the same person can pass its session off as its own, but
+        # nobody can make a session that a device which we trust passes off.
+        for device, claim in sorted(found, key=lambda each: not each[0].signed):
+            if device.ed25519 == claim.ed25519:
+                trust = DeviceTrust.SIGNED if device.signed else DeviceTrust.UNSIGNED
+                return Writer(trust, device.device_id, owner.identity_key)
+        # An Olm channel of a device that names another's signing key is made up; one of no device that we know may be
+        # of a deleted one.
+        return Writer(DeviceTrust.MISMATCH if found else DeviceTrust.UNKNOWN, identity_key=owner.identity_key)

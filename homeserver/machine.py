@@ -19,6 +19,8 @@ from typing import Any
 
 from nio.crypto import InboundGroupSession, Olm, OlmDevice
 from nio.store import SqliteStore
+from peewee import DatabaseError, IntegrityError  # type: ignore[import-untyped] # it has no types
+from peewee import OperationalError as DiskError
 
 from homeserver.signing import Device
 from homeserver.store import private_directory, private_file
@@ -142,8 +144,8 @@ class Machine(Olm):  # type: ignore[misc] # nio has no types for its machine
             # The key is signed by the session's own key, which is its id: whoever sends it, it is the same session.
             # Only one that reaches further back may take the place of the one we have.
             if known is None or session.first_known_index < known.first_known_index:
-                self.sessions[session_id] = session
                 self.save_inbound_group_session(session)
+                self.sessions[session_id] = session
                 if claim.user_id != self.user_id or claim.sender_key != self.account.identity_keys["curve25519"]:
                     self.store.add_new_session(room_id, session_id)
 

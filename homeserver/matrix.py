@@ -17,23 +17,14 @@ import aiohttp
 
 from events import Incoming, SyncBatch
 from homeserver.api import Api, BadAnswer, NotFound, Refused
+from homeserver.arrival import Arrival
 from homeserver.backoff import Backoff, patiently
 from homeserver.crypto import Crypto
 from homeserver.devices import Directory
-from homeserver.identity import CrossSigning, Identity
-from homeserver.login import login, logout, whoami
-from homeserver.machine import Machine, open_machine
-from homeserver.signing import Owner, read_owner
-from homeserver.store import (
-    Credentials,
-    DeadToken,
-    LoginRefused,
-    LostKeys,
-    StoreLock,
-    WrongAccount,
-    keys_file,
-    private_directory,
-)
+from homeserver.identity import CrossSigning, Identity, IdentityStatus
+from homeserver.machine import Machine
+from homeserver.signing import Owner
+from homeserver.store import Credentials, StoreLock, private_directory
 from homeserver.sync import Sync
 from homeserver.timeline import ENCRYPTED, Reader
 
@@ -76,7 +67,6 @@ class Matrix:
         self._backoff = backoff
         self._lock: StoreLock | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._machine: Machine | None = None
         self._running: _Running | None = None
         self.identity = Identity()
         """How the bot's own cross-signing stands."""
@@ -110,18 +100,15 @@ class Matrix:
         quiet_nio(self._log)
         self._session = aiohttp.ClientSession()
         try:
-            credentials, machine = await self._become()
+            arrival = Arrival(self._api, self._user_id, self._data_dir, self._password, self._log)
+            credentials, machine = await arrival.arrive(self._access_token, self._device_id)
+            self._running = running = _Running(self, credentials, machine)
+            await self._upload_keys(running, await arrival.shown(credentials))
+            await self._sign(running)
         except BaseException:
             await self.close()
             raise
         self.credentials = credentials
-        try:
-            self._running = running = _Running(self, credentials, machine)
-            await self._upload_keys(running, credentials)
-            await self._sign(running, credentials)
-        except BaseException:
-            await self.close()
-            raise
         return credentials
 
     def _api(self, token: str | None) -> Api:
@@ -134,131 +121,20 @@ class Matrix:
             raise RuntimeError("start first")
         return self._running
 
-    async def _become(self) -> tuple[Credentials, Machine]:
-        """Finds who we are: by the token of the settings, else the stored one, else by logging in.
+    async def _upload_keys(self, running: _Running, shown: Owner) -> None:
+        """The device's own keys, where the homeserver hasn't got them; what else is missing is told by the first sync.
 
         Raises:
-            MatrixError: by none of them.
+            Refused: the homeserver doesn't take them.
         """
-        stored = Credentials.load(self._data_dir)
-        if stored is not None and stored.user_id != self._user_id:
-            raise WrongAccount(f"{self._data_dir} belongs to {stored.user_id}, the settings say {self._user_id}")
-        trouble: DeadToken | LostKeys | None = None
-        tokens = [each for each in (self._access_token, stored.access_token if stored else None) if each]
-        for token in dict.fromkeys(tokens):
-            try:
-                credentials = await self._owner_of(token)
-                machine = await self._keys_of(credentials)
-            except (DeadToken, LostKeys) as error:
-                trouble = trouble or error
-                continue
-            if credentials != stored:
-                credentials.save(self._data_dir)
-            return credentials, machine
-        if self._password is None:
-            if trouble is not None:
-                raise trouble
-            raise LoginRefused("there is neither a password nor an access token to log in with")
-        if trouble is not None:
-            self._log.warning("%s. Logging in with the password.", trouble)
-        return await self._log_in(stored, self._password)
+        if running.machine.device_id not in shown.devices:
+            await patiently(lambda: running.crypto.upload_keys(0, True, needs_device=True), self._log)
 
-    async def _owner_of(self, token: str) -> Credentials:
-        """Who a token makes us.
-
-        Raises:
-            DeadToken: nobody.
-            WrongAccount: somebody else than the settings say.
-        """
-        user_id, device_id = await patiently(lambda: whoami(self._api(token)), self._log)
-        if user_id != self._user_id:
-            raise WrongAccount(f"the access token belongs to {user_id}, the settings say {self._user_id}")
-        if device_id is None:
-            raise WrongAccount(
-                "the access token belongs to no device, so nothing could be encrypted with it: use one from a log-in"
-            )
-        if token == self._access_token and self._device_id not in (None, device_id):
-            raise WrongAccount(f"the access token belongs to device {device_id}, the settings say {self._device_id}")
-        return Credentials(user_id, device_id, token)
-
-    async def _keys_of(self, credentials: Credentials) -> Machine:
-        """Opens the keys of our device, new ones only where nobody knows any of this device yet.
-
-        Raises:
-            LostKeys: others know this device by keys that aren't here. Making new ones would look like an attack.
-        """
-        shown = (await self._shown(credentials)).devices.get(credentials.device_id)
-        file = keys_file(self._data_dir, credentials.device_id)
-        lost = LostKeys(
-            f"the encryption keys of device {credentials.device_id} aren't in {file.parent}, but others know it "
-            "already. Put them back from a backup; or set homeserver.password, and the bot logs in as a new device; "
-            "or give it the access token of a new log-in"
-        )
-        if shown is not None and not file.exists():
-            raise lost
-        machine = open_machine(file, credentials.user_id, credentials.device_id)
-        ours = machine.account.identity_keys
-        if shown is not None and (shown.ed25519, shown.curve25519) != (ours["ed25519"], ours["curve25519"]):
-            machine.store.close()
-            raise lost
-        return machine
-
-    async def _shown(self, credentials: Credentials) -> Owner:
-        """What the homeserver shows of us to others."""
-        body: dict[str, Any] = {"device_keys": {credentials.user_id: []}}
-        api = self._api(credentials.access_token)
-        answer = await patiently(lambda: api.call("POST", "/_matrix/client/v3/keys/query", json=body), self._log)
-        return read_owner(answer, credentials.user_id)
-
-    async def _log_in(self, stored: Credentials | None, password: str) -> tuple[Credentials, Machine]:
-        """Logs in: as the stored device while its keys are here, else as a new one.
-
-        Raises:
-            LoginRefused: the homeserver doesn't let us.
-        """
-        if stored is not None and keys_file(self._data_dir, stored.device_id).exists():
-            credentials = await self._log_in_as(stored.device_id, password)
-            try:
-                machine = await self._keys_of(credentials)
-            except LostKeys as error:
-                self._log.warning("%s.", error)
-                stored = credentials
-            else:
-                credentials.save(self._data_dir)
-                return credentials, machine
-        credentials = await self._log_in_as(None, password)
-        credentials.save(self._data_dir)
-        if stored is not None:
-            self._log.warning(
-                "The bot is a new device now (%s instead of %s).", credentials.device_id, stored.device_id
-            )
-            await self._forget_device(stored)
-        return credentials, await self._keys_of(credentials)
-
-    async def _log_in_as(self, device_id: str | None, password: str) -> Credentials:
-        credentials = await patiently(lambda: login(self._api(None), self._user_id, password, device_id), self._log)
-        if credentials.user_id != self._user_id:
-            raise WrongAccount(f"the log-in made us {credentials.user_id}, the settings say {self._user_id}")
-        return credentials
-
-    async def _forget_device(self, old: Credentials) -> None:
-        """Ends a device that can't read any more, so that nobody goes on writing to it."""
-        try:
-            await logout(self._api(old.access_token))
-        except Exception as error:
-            self._log.warning("The old device %s couldn't be logged out: %s", old.device_id, error)
-
-    async def _upload_keys(self, running: _Running, credentials: Credentials) -> None:
-        shown = credentials.device_id in (await self._shown(credentials)).devices
-        # Counts are told by the first sync; without device keys there are none.
-        await patiently(
-            lambda: running.crypto.upload_keys(None if shown else 0, not shown, needs_device=not shown), self._log
-        )
-
-    async def _sign(self, running: _Running, credentials: Credentials) -> None:
+    async def _sign(self, running: _Running) -> None:
         """Our own identity. Without it the bot works, but not for everybody; the log and `check` say so."""
         self.identity = await patiently(running.cross_signing.establish, self._log)
-        self._log.info("Cross-signing: %s %s", self.identity.status.value, self.identity.detail)
+        level = logging.INFO if self.identity.status is IdentityStatus.OK else logging.ERROR
+        self._log.log(level, "Cross-signing: %s %s", self.identity.status.value, self.identity.detail)
 
     async def close(self) -> None:
         """Lets go of everything. The device stays logged in."""

@@ -40,7 +40,7 @@ async def test_a_confirmed_command_deactivates_and_erases(scene: MakeScene, encr
     assert prompt.encrypted is encrypted
     assert "rooms: 1" in prompt.body and "Devices: " in prompt.body
     await stage.moderator.react(stage.room, prompt.event_id, "✅")
-    done = await stage.moderator.reply_to(command, containing="is deactivated and erased")
+    done = await stage.moderator.reply_to(command, containing="Read back from the homeserver")
     assert "✗" not in done.body and "✓ in no room" in done.body
 
     account = await stage.user(spammer.user_id)
