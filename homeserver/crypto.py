@@ -191,6 +191,7 @@ class Crypto:
                     self._receive(message)
             if some:
                 self._machine.save_account()  # one-time keys are used up only while decrypting
+                self._machine.tidy()
 
     def _receive(self, message: dict[str, Any]) -> None:
         sender = message.get("sender")
@@ -347,8 +348,8 @@ class Crypto:
 def _let_through(error: BaseException) -> None:
     """Raises what has nothing to do with the message: a full disk must not make us throw keys away.
 
-    All else is somebody's malformed message. Rust's panics are among it, and come as BaseException; cancelling can't be,
-    as nothing is awaited where this is used.
+    All else is somebody's malformed message. Rust's panics are among it, and come as BaseException; cancelling can't
+    be, as nothing is awaited where this is used.
     """
     if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | DiskError):
         raise error

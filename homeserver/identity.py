@@ -118,7 +118,11 @@ class CrossSigning:
         Raises:
             HomeserverError: no answer.
         """
-        return self._judge(await self._query(), Seeds.load(self._data_dir))
+        try:
+            seeds = Seeds.load(self._data_dir)
+        except ValueError as error:
+            return Identity(IdentityStatus.FAILED, detail=str(error))
+        return self._judge(await self._query(), seeds)
 
     async def establish(self) -> Identity:
         """Makes the identity where there is none, signs this device, and reads back what the homeserver shows then.

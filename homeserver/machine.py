@@ -19,16 +19,22 @@ from typing import Any
 
 from nio.crypto import InboundGroupSession, Olm, OlmDevice
 from nio.store import SqliteStore
-from peewee import DatabaseError, IntegrityError  # type: ignore[import-untyped] # it has no types
-from peewee import OperationalError as DiskError
+from peewee import DatabaseError, OperationalError  # type: ignore[import-untyped] # it has no types
 
 from homeserver.signing import Device
-from homeserver.store import private_directory, private_file
+from homeserver.store import LostKeys, private_directory, private_file
+
+DiskError = OperationalError
+"""The disk is full or can't be written: nothing that a message could have caused."""
 
 _CLAIMS_MAX = 5
 """So many devices of one user may say that one session is theirs; more is somebody filling our disk."""
 _OLM_SESSIONS_MAX = 30
-"""Olm sessions tried for one device, newest first: each message makes us try them all."""
+"""Olm sessions kept for one device, the newest: each message makes us try them all."""
+_STRANGERS_MAX = 5000
+"""Olm sessions in all, above which those with devices that nobody has shown us are thrown away."""
+_SESSIONS_MAX = 2000
+"""Megolm sessions kept of one user, the newest. Any user of any server may send us keys for rooms that don't exist."""
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS lethe_claims (session_id TEXT NOT NULL, room_id TEXT NOT NULL, user_id TEXT NOT NULL, "
     "sender_key TEXT NOT NULL, ed25519 TEXT NOT NULL, PRIMARY KEY (session_id, user_id, sender_key, ed25519))",
@@ -36,6 +42,7 @@ _TABLES = (
     "event_id TEXT NOT NULL, PRIMARY KEY (session_id, message_index)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS lethe_new_sessions (room_id TEXT NOT NULL, session_id TEXT NOT NULL, "
     "PRIMARY KEY (room_id, session_id))",
+    "CREATE INDEX IF NOT EXISTS lethe_claims_of_user ON lethe_claims (user_id)",
 )
 
 
@@ -96,6 +103,26 @@ class KeyStore(SqliteStore):  # type: ignore[misc] # nio has no types for its st
     def add_new_session(self, room_id: str, session_id: str) -> None:
         self.database.execute_sql("INSERT OR IGNORE INTO lethe_new_sessions VALUES (?, ?)", (room_id, session_id))
 
+    def drop_oldest(self, user_id: str, keep: int) -> list[str]:
+        """Forgets a user's oldest claims above `keep`, and the sessions that are nobody's then; returns their ids."""
+        sql = "SELECT rowid, session_id FROM lethe_claims WHERE user_id = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?"
+        dropped = []
+        with self.together():
+            for rowid, session_id in list(self.database.execute_sql(sql, (user_id, keep))):
+                self.database.execute_sql("DELETE FROM lethe_claims WHERE rowid = ?", (rowid,))
+                if self.claims(session_id):
+                    continue
+                dropped.append(session_id)
+                for table in ("megolminboundsessions", "lethe_indexes", "lethe_new_sessions"):
+                    self.database.execute_sql(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))  # noqa: S608
+        return dropped
+
+    def drop_channels(self, session_ids: Iterable[str]) -> None:
+        """Forgets Olm sessions."""
+        with self.together():
+            for each in session_ids:
+                self.database.execute_sql("DELETE FROM olmsessions WHERE session_id = ?", (each,))
+
     def told_of(self, sessions: Iterable[tuple[str, str]]) -> None:
         """Whoever waits for these keys knows of them."""
         with self.together():
@@ -111,10 +138,10 @@ class Machine(Olm):  # type: ignore[misc] # nio has no types for its machine
     def load(self) -> None:
         super().load()
         self.sessions: dict[str, InboundGroupSession] = {each.id: each for each in self.inbound_group_store}
+        self._senders: set[str] = set()
 
     def _handle_olm_event(self, sender: str, sender_key: str, payload: dict[Any, Any]) -> None:
         """Whatever a decrypted Olm message holds, already known to come from `sender`. Raises on what is malformed."""
-        del self.session_store[sender_key][_OLM_SESSIONS_MAX:]
         content = payload["content"]
         if payload["type"] != "m.room_key" or content["algorithm"] != self._megolm_algorithm:
             return
@@ -137,6 +164,7 @@ class Machine(Olm):  # type: ignore[misc] # nio has no types for its machine
         if known is not None and known.room_id != room_id:
             raise ValueError("a room key that is known for another room")
         theirs = [each for each in self.store.claims(session_id) if each.user_id == claim.user_id]
+        self._senders.add(claim.user_id)
         if claim not in theirs and len(theirs) >= _CLAIMS_MAX:
             raise ValueError("a room key that too many devices of one user say is theirs")
         with self.store.together():
@@ -148,6 +176,27 @@ class Machine(Olm):  # type: ignore[misc] # nio has no types for its machine
                 self.sessions[session_id] = session
                 if claim.user_id != self.user_id or claim.sender_key != self.account.identity_keys["curve25519"]:
                     self.store.add_new_session(room_id, session_id)
+
+    def tidy(self) -> None:
+        """Throws away what strangers pile up here, after messages were taken in."""
+        for user_id in self._senders:
+            for session_id in self.store.drop_oldest(user_id, _SESSIONS_MAX):
+                self.sessions.pop(session_id, None)
+        self._senders.clear()
+        surplus: list[str] = []
+        total = 0
+        for channels in self.session_store.values():
+            total += len(channels)
+            surplus += [each.id for each in channels[_OLM_SESSIONS_MAX:]]
+            del channels[_OLM_SESSIONS_MAX:]
+        if total > _STRANGERS_MAX:
+            known = {device.curve25519 for device in self.device_store}
+            for sender_key, channels in self.session_store.items():
+                if sender_key not in known:
+                    surplus += [each.id for each in channels]
+                    channels.clear()
+        if surplus:
+            self.store.drop_channels(surplus)
 
     def learn_devices(self, user_id: str, devices: Mapping[str, Device]) -> set[str]:
         """Takes over the devices that a user has now, for sending them keys. The rest count as deleted.
@@ -186,14 +235,19 @@ def open_machine(file: Path, user_id: str, device_id: str) -> Machine:
     """Opens a device's keys, or makes new ones where the file doesn't exist. The file is 0600 from its first byte on.
 
     Raises:
-        OSError, peewee.PeeweeException, ValueError: it can't be read.
+        LostKeys: the file is damaged.
+        OSError, DiskError: it can't be opened.
     """
     private_directory(file.parent)
     private_file(file)
-    store = KeyStore(user_id, device_id, str(file.parent), "", file.name)
+    store = None
     try:
+        store = KeyStore(user_id, device_id, str(file.parent), "", file.name)
         store.prepare()
         return Machine(user_id, device_id, store)
-    except BaseException:
-        store.close()
+    except BaseException as error:
+        if store is not None:
+            store.close()
+        if isinstance(error, DatabaseError | ValueError) and not isinstance(error, DiskError):
+            raise LostKeys(f"{file} is damaged ({error}): put it back from a backup") from None
         raise

@@ -136,6 +136,13 @@ class Matrix:
         level = logging.INFO if self.identity.status is IdentityStatus.OK else logging.ERROR
         self._log.log(level, "Cross-signing: %s %s", self.identity.status.value, self.identity.detail)
 
+    async def _look_again(self) -> None:
+        """Somebody changed our devices or identity; perhaps it was us."""
+        before, self.identity = self.identity, await self._started().cross_signing.look()
+        if before.status is not self.identity.status:
+            level = logging.INFO if self.identity.status is IdentityStatus.OK else logging.ERROR
+            self._log.log(level, "Cross-signing is now: %s %s", self.identity.status.value, self.identity.detail)
+
     async def close(self) -> None:
         """Lets go of everything. The device stays logged in."""
         machine = self._running.machine if self._running else None
@@ -286,6 +293,7 @@ class _Running:
             self.reader,
             credentials.user_id,
             self.pin_encrypted,
+            matrix._look_again,
             log,
             matrix._backoff(),
         )

@@ -55,6 +55,7 @@ class Sync:
         reader: opens encrypted events.
         user_id: the bot.
         encrypted: told each room that an encryption event came for.
+        own_keys_changed: awaited when the bot's own devices or identity changed.
         log: gets what is strange.
         backoff: how long to wait after a failure.
     """
@@ -67,6 +68,7 @@ class Sync:
         reader: Reader,
         user_id: str,
         encrypted: Callable[[str], None],
+        own_keys_changed: Callable[[], Awaitable[None]],
         log: logging.Logger,
         backoff: Backoff | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Sync:
         self._reader = reader
         self._user_id = user_id
         self._encrypted = encrypted
+        self._own_keys_changed = own_keys_changed
         self._log = log
         self._backoff = backoff or Backoff()
         self.last_synced_ts: int | None = None
@@ -121,9 +124,9 @@ class Sync:
         while True:
             try:
                 result = await _unless(stop, ask())
-            except BadToken as error:
-                raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
             except HomeserverError as error:  # a refusal too: nobody mends it by our leaving
+                if isinstance(error, BadToken) and error.errcode:  # without a code it isn't the homeserver that speaks
+                    raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
                 wait = self._backoff.next_wait(error)
                 self._log.warning("Sync: %s. Trying again in %.0f s.", error, wait)
                 await _unless(stop, asyncio.sleep(wait))
@@ -154,6 +157,8 @@ class Sync:
         try:
             await self._crypto.count_keys(answer)
             await self._crypto.mend()
+            if self._user_id in _list(_object(answer.get("device_lists")).get("changed")):
+                await self._own_keys_changed()
         except HomeserverError as error:
             self._log.warning("Couldn't look after the encryption keys: %s", error)
 
