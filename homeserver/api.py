@@ -167,8 +167,27 @@ class Api:
             raise BadAnswer(f"{_shown(method, path, ids)}: the answer is no list of JSON objects")
         return answer
 
+    async def upload(self, path: str, data: bytes, content_type: str, params: Params, timeout: float) -> dict[str, Any]:
+        """Sends bytes by POST, and gives back the JSON object that came.
+
+        Raises:
+            HomeserverError: as for `call`.
+        """
+        answer = await self._exchange("POST", path, (), None, params, timeout, data, content_type)
+        if not isinstance(answer, dict):
+            raise BadAnswer(f"POST {path}: the answer is no JSON object")
+        return answer
+
     async def _exchange(
-        self, method: str, path: str, ids: tuple[str, ...], json: Json | None, params: Params | None, timeout: float
+        self,
+        method: str,
+        path: str,
+        ids: tuple[str, ...],
+        json: Json | None,
+        params: Params | None,
+        timeout: float,
+        data: bytes | None = None,
+        content_type: str = "application/json",
     ) -> Any:
         url = self._base_url + path.format(*[_segment(each) for each in ids])
         if params:
@@ -176,10 +195,9 @@ class Api:
         headers = {"Accept": "application/json"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
-        body = None
-        if json is not None:
-            body = jsonlib.dumps(json, allow_nan=False).encode()
-            headers["Content-Type"] = "application/json"
+        body = data if json is None else jsonlib.dumps(json, allow_nan=False).encode()
+        if body is not None:
+            headers["Content-Type"] = content_type
         what = _shown(method, path, ids)
         try:
             async with self._session.request(
