@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from handlers.dispatch import Dispatcher
 from handlers.invites import Invites
 from handlers.unreadable import Unreadable
 from homeserver.api import HomeserverError
+from homeserver.files import Files
 from homeserver.matrix import Matrix
 from homeserver.rooms import Rooms
 from homeserver.synapse import Synapse
@@ -27,12 +29,13 @@ from removal.request import State
 from runner.courier import Courier
 from runner.runner import Runner
 from runner.steps import Steps
-from storage import inbox, meta, outbox, requests
+from storage import audit, inbox, meta, outbox, requests
 from storage.database import Database
 from texts import Texts
 
 log = logging.getLogger(__name__)
 
+DATABASE = "lethe.db"
 ADMIN_ROOM = "admin_room"
 ADMIN_ROOM_SETTING = "admin_room.configured"
 DAY_MS = 86_400_000
@@ -68,7 +71,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         home.access_token.get_secret_value() if home.access_token else None,
         home.device_id,
     )
-    database = Database(settings.data_dir / "lethe.db")
+    database = Database(settings.data_dir / DATABASE)
     try:
         if await _unless_stopped(asyncio.create_task(matrix.start()), stop):
             await database.open()
@@ -106,7 +109,7 @@ async def _serve(settings: Settings, matrix: Matrix, database: Database, stop: a
     )
     authority = Authority(rooms, synapse, policy, admin_room_id)
     ledger = Ledger(database, Texts(settings.language, settings.command_prefix), now_ms)
-    desk = Desk(ledger, authority, synapse, settings)
+    desk = Desk(ledger, authority, synapse, settings, Files(matrix.api))
     receiver = Receiver(ledger, policy.bot_id)
     courier = Courier(ledger, matrix, lambda: authority.admin_room_id)
     runner = Runner(ledger, Steps(synapse), Recheck(desk), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
@@ -123,7 +126,7 @@ async def _serve(settings: Settings, matrix: Matrix, database: Database, stop: a
             "runner": runner.run(),
             "unreadable": Unreadable(desk, receiver, matrix.decrypt).run(),
             "counts": _finish_counts(desk),
-            "housekeeping": _keep_house(ledger),
+            "housekeeping": _keep_house(ledger, settings.audit.retention),
         }.items()
     ]
     stopping = asyncio.create_task(stop.wait())
@@ -219,13 +222,16 @@ async def _finish_counts(desk: Desk) -> None:
             await moderation.count(desk, request.id)
 
 
-async def _keep_house(ledger: Ledger) -> None:
-    """Once a day: old traces go."""
+async def _keep_house(ledger: Ledger, retention: timedelta | None) -> None:
+    """Once a day: old traces go, and what the audit may not keep any longer."""
     while True:
-        before = ledger.clock() - KEEP_TRACE_DAYS * DAY_MS
+        now = ledger.clock()
+        before = now - KEEP_TRACE_DAYS * DAY_MS
         async with ledger.database.transaction() as tx:
             await inbox.prune(tx, before)
             await outbox.prune(tx, before)
+            if retention is not None:
+                await audit.forget_before(tx, now - int(retention.total_seconds() * 1000))
         await asyncio.sleep(DAY_MS / 1000)
 
 

@@ -1,9 +1,10 @@
-"""Lethe's command line: `python bot.py run --config config.yaml`, `python bot.py check --config config.yaml`."""
+"""Lethe's command line: `python bot.py run|check|audit --config config.yaml`; `run` where none is named."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -11,10 +12,13 @@ import sys
 from pathlib import Path
 
 import app
+import audit_cli
 import check
 from config import ConfigError, Log, Settings, load
 from homeserver.store import DeadToken, MatrixError
+from storage.audit_export import FORMATS
 from storage.database import StorageError
+from texts import Texts
 
 EXIT_CANNOT_RUN = 1
 EXIT_DEAD_TOKEN = 3
@@ -24,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the process's exit code."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] not in ("run", "check", "-h", "--help"):
+    if not given or given[0] not in ("run", "check", "audit", "-h", "--help"):
         given = ["run", *given]
     options = parser.parse_args(given)
     os.umask(0o077)  # whatever is written from here on is for the owner alone
@@ -37,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "check":
         return asyncio.run(check.main(settings))
     try:
+        if options.command == "audit":
+            return asyncio.run(_audit(settings, options))
         app.data_dir_ready(settings.data_dir)
         asyncio.run(_run(settings))
     except DeadToken as error:
@@ -56,8 +62,29 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "try everything the bot needs, and say what is missing"),
     ):
         command = commands.add_parser(name, help=words, description=words)
-        command.add_argument("--config", type=Path, default=Path("config.yaml"), help="the settings (%(default)s)")
+        _takes_config(command)
+    words = "the audit: write it out, or follow its chain of hashes"
+    actions = commands.add_parser("audit", help=words, description=words).add_subparsers(dest="action", required=True)
+    out = actions.add_parser("export", help="write all of it to standard output")
+    out.add_argument("--format", choices=FORMATS, default="jsonl", help="default: %(default)s")
+    _takes_config(out)
+    verify = actions.add_parser("verify", help="say whether anything was altered, and what that can't tell")
+    verify.add_argument("--head", help="a hash from a receipt: then a cut-off end is found too")
+    _takes_config(verify)
     return parser
+
+
+def _takes_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, default=Path("config.yaml"), help="the settings (%(default)s)")
+
+
+async def _audit(settings: Settings, options: argparse.Namespace) -> int:
+    path = settings.data_dir / app.DATABASE
+    if not path.exists():
+        raise StorageError(f"{path} isn't there: the bot hasn't run yet, or data_dir names another place")
+    if options.action == "export":
+        return await audit_cli.write(path, options.format)
+    return await audit_cli.verify(path, options.head, Texts(settings.language, settings.command_prefix))
 
 
 async def _run(settings: Settings) -> None:
@@ -68,10 +95,25 @@ async def _run(settings: Settings) -> None:
     await app.run(settings, stop)
 
 
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"ts": self.formatTime(record), "level": record.levelname, "logger": record.name}
+        line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
 def _set_up_log(settings: Log) -> None:
-    logging.basicConfig(
-        level=settings.level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    handler.setFormatter(_JsonLines() if settings.format == "json" else logging.Formatter(text))
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler])
+    # At its debug level aiosqlite writes every value that goes into the database: people's words and names.
+    for name in ("aiosqlite", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

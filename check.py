@@ -24,6 +24,7 @@ from homeserver.login import login, logout, whoami
 from homeserver.rooms import Rooms, RoomState
 from homeserver.store import Credentials, MatrixError
 from homeserver.synapse import Synapse
+from removal.times import format_duration
 from storage import meta
 from storage.database import StorageError
 from texts import Texts, plain
@@ -104,7 +105,7 @@ def look_at_settings(settings: Settings, report: Report) -> None:
     if not own.enabled:
         report.good("self_service_off")
         return
-    report.good("self_service_on", days=own.grace_period)
+    report.good("self_service_on", period=format_duration(own.grace_period))
     if own.grace_period == timedelta(0):
         report.warn("no_grace_period")
 
@@ -171,7 +172,7 @@ async def look_at_homeserver(settings: Settings, api: Api, report: Report) -> No
 
 async def _admin_room(settings: Settings, rooms: Rooms, report: Report) -> str | None:
     wanted = settings.admin_room
-    database = settings.data_dir / "lethe.db"
+    database = settings.data_dir / app.DATABASE
     pinned = meta.peek(database, app.ADMIN_ROOM)
     if meta.peek(database, app.ADMIN_ROOM_SETTING) != wanted:
         pinned = None

@@ -171,6 +171,11 @@ class Entry:
         txn_id = self._txn_for(once_per or to.event_id, template)
         await self._put(to.room_id, f"reply.{template}", content, txn_id=txn_id)
 
+    async def reply_file(self, to: Incoming, content: dict[str, Any]) -> None:
+        """Answers a person's message with a file that was uploaded."""
+        content = {**content, "m.relates_to": {"m.in_reply_to": {"event_id": to.event_id}}}
+        await self._put(to.room_id, "reply.file", content, txn_id=self._txn_for(to.event_id, "file"))
+
     async def post(self, room_id: str, template: str, key: str, *, mention: str | None = None, **values: Any) -> None:
         """Says something that answers nobody. `key` makes it one message, however often it is asked for."""
         content = _message(self._ledger.texts.render(template, **values), mention=mention)

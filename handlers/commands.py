@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from handlers import moderation, requests
+from handlers import audit, moderation, requests
 from handlers.command import ADMIN, Argument, Command, Kind, Option, Place, nearest, usage
 from handlers.desk import Asked, Desk
 
@@ -30,7 +30,18 @@ class Commands:
                     "deactivate",
                     "",
                     (Argument("user", Kind.USER),),
-                    (Option("--erase"), REASON, Option("--dry-run")),
+                    (
+                        Option("--erase"),
+                        Option("--redact"),
+                        Option("--media"),
+                        Option("--quarantine", excludes=("--media",)),
+                        Option("--handover", Kind.USER),
+                        Option("--forget-sso"),
+                        REASON,
+                        Option("--in", Kind.DURATION, value_name="7d"),
+                        Option("--at", Kind.MOMENT, value_name="DATE", excludes=("--in",)),
+                        Option("--dry-run"),
+                    ),
                 ),
                 moderation.deactivate,
             ),
@@ -38,6 +49,19 @@ class Commands:
             (Command("status", "", (REFERENCE,)), requests.status),
             (Command("cancel", "", (REFERENCE,), (REASON,)), requests.cancel),
             (Command("retry", "", (REFERENCE,)), requests.retry),
+            (
+                Command(
+                    "audit",
+                    "",
+                    (Argument("user", Kind.USER, required=False),),
+                    (
+                        Option("--request", Kind.REFERENCE, value_name="R7"),
+                        Option("--since", Kind.DURATION, value_name="30d"),
+                        Option("--export", Kind.WORD, value_name="jsonl|csv"),
+                    ),
+                ),
+                audit.search,
+            ),
         )
 
     @property

@@ -8,6 +8,7 @@ from authority import AdminRoom, Authority
 from config import Settings
 from events import Incoming
 from handlers.command import Parsed
+from homeserver.files import Files
 from homeserver.synapse import Synapse
 from ledger import Ledger
 
@@ -20,6 +21,7 @@ class Desk:
     authority: Authority
     synapse: Synapse
     settings: Settings
+    files: Files
 
     @property
     def bot_id(self) -> str:

@@ -11,7 +11,7 @@ from ledger import Entry
 from removal.facts import Facts
 from removal.ids import UserID
 from removal.lifecycle import Replaced
-from removal.plan import Kind, Media, Options
+from removal.plan import ALL_ROOMS, Kind, Media, Options
 from removal.protection import Refusal, refuse_account, refuse_name
 from removal.request import UNCONFIRMED, ConfirmedBy, Request, Rules, State
 from storage import requests
@@ -19,6 +19,8 @@ from storage import requests
 log = logging.getLogger(__name__)
 
 HOUR_MS = 3_600_000
+LONGEST_DELAY_MS = 366 * 24 * HOUR_MS
+"""How far ahead a removal can be scheduled: longer is a typing error."""
 COUNT_LONG = 300.0
 """Seconds that counting may take in the background, once the prompt is out."""
 
@@ -27,6 +29,8 @@ async def deactivate(desk: Desk, asked: Asked) -> None:
     """Shows what would happen to an account, and asks."""
     target = asked.parsed.user("user")
     options = options_of(asked)
+    if await _bad_options(desk, asked, target):
+        return
     facts = await _look_or_refuse(desk, asked, target, options)
     if facts is None:
         return
@@ -49,8 +53,46 @@ async def deactivate(desk: Desk, asked: Asked) -> None:
 
 
 def options_of(asked: Asked) -> Options:
-    """What the command asks for beside the deactivation."""
-    return Options(erase=asked.parsed.flag("--erase"), media=Media.KEEP)
+    """What the command asks for beside the deactivation itself."""
+    parsed = asked.parsed
+    successor = parsed.optional_user("--handover")
+    media = Media.DELETE if parsed.flag("--media") else Media.QUARANTINE if parsed.flag("--quarantine") else Media.KEEP
+    return Options(
+        erase=parsed.flag("--erase"),
+        redact=parsed.flag("--redact"),
+        media=media,
+        forget_sso=parsed.flag("--forget-sso"),
+        handover=((ALL_ROOMS, str(successor)),) if successor else (),
+    )
+
+
+def when(desk: Desk, asked: Asked) -> int | None:
+    """The time asked for by `--in` or `--at`, milliseconds since 1970."""
+    length, moment = asked.parsed.duration("--in"), asked.parsed.moment("--at")
+    if length is not None:
+        return desk.ledger.clock() + int(length.total_seconds() * 1000)
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+async def _bad_options(desk: Desk, asked: Asked, target: UserID) -> bool:
+    """Whether options make no sense, which has been said then."""
+    problem = ""
+    at_ts, successor = when(desk, asked), asked.parsed.optional_user("--handover")
+    if at_ts is not None and at_ts < desk.ledger.clock():
+        problem = "past"
+    elif at_ts is not None and at_ts > desk.ledger.clock() + LONGEST_DELAY_MS:
+        problem = "too_far"
+    elif successor == target:
+        problem = "successor_is_target"
+    elif successor is not None and desk.authority.policy.is_local(str(successor)):
+        account = await desk.synapse.user(str(successor))
+        if account is None or account.deactivated:
+            problem = "successor_unknown"
+    if not problem:
+        return False
+    async with desk.ledger.entry(asked.event) as entry:
+        await entry.reply(asked.event, "bad_option", problem=problem, successor=str(successor or ""), at_ts=at_ts)
+    return True
 
 
 async def _open(entry: Entry, request: Request) -> Request:
@@ -112,6 +154,7 @@ async def _request(desk: Desk, asked: Asked, target: UserID, options: Options, f
         ),
         facts=facts,
         reason=asked.parsed.text("--reason") or "",
+        at_ts=when(desk, asked),
     )
 
 

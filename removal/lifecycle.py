@@ -165,14 +165,20 @@ def _run(r: Request, now: int) -> Request:
     return replace(r, state=State.RUNNING, steps=steps, started_ts=r.started_ts or now, due_ts=None, retry_ts=None)
 
 
+def _begin(r: Request, now: int) -> Decision:
+    return Decision(_run(r, now), ("departure",) if r.kind is Kind.OWN else ())
+
+
 def _agreed(r: Request, now: int) -> Decision:
     """Everybody who had to agree has: from here on it's a matter of time."""
     if r.rules.needs_approval and r.approver_id is None:
         return Decision(replace(r, state=State.AWAITING_APPROVAL, reminded_ts=now), ("approval_asked",))
     due = max(now + r.rules.grace_ms, r.at_ts or 0)
     if due > now:
-        return Decision(replace(r, state=State.SCHEDULED, due_ts=due, reminded_ts=None), ("scheduled",))
-    return Decision(_run(r, now))
+        # Who has just heard the date needs no reminder within a day.
+        reminded_ts = None if due - now > DAY_MS else now
+        return Decision(replace(r, state=State.SCHEDULED, due_ts=due, reminded_ts=reminded_ts), ("scheduled",))
+    return _begin(r, now)
 
 
 def _confirmed(r: Request, e: Confirmed, now: int) -> Decision:
@@ -181,11 +187,12 @@ def _confirmed(r: Request, e: Confirmed, now: int) -> Decision:
     if e.by == r.target_id and r.kind is not Kind.OWN:
         raise _Refused("target")
     if r.kind is Kind.MODERATION:
-        if r.rules.confirmed_by is ConfirmedBy.REQUESTER and e.by != r.requester_id:
-            raise _Refused("only_requester")
+        # Over the cap, somebody else has to look, whatever the settings say of other days.
         other = r.rules.needs_other or r.rules.confirmed_by is ConfirmedBy.OTHER_MODERATOR
         if other and e.by == r.requester_id:
             raise _Refused("needs_other")
+        if not other and r.rules.confirmed_by is ConfirmedBy.REQUESTER and e.by != r.requester_id:
+            raise _Refused("only_requester")
     if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
         raise _Refused("expired")
     r = replace(r, confirmer_id=e.by, confirmed_ts=e.at_ts, confirmation_event_id=e.event_id, confirmer_trust=e.trust)
@@ -220,7 +227,8 @@ def _give_up(r: Request, ends_as: State, now: int, by: str | None, because: str)
 def _withdrawn(r: Request, e: ConfirmationWithdrawn, now: int) -> Decision:
     if r.touched:
         raise _Refused("begun")
-    r = replace(r, confirmer_id=None, confirmed_ts=None, confirmation_event_id=None, steps=(), started_ts=None)
+    r = replace(r, confirmer_id=None, confirmed_ts=None, confirmation_event_id=None, confirmer_trust="")
+    r = replace(r, steps=(), started_ts=None, retry_ts=None, open_said=False)
     if now > r.expires_ts:
         return Decision(_ended(r, State.EXPIRED, now), ("expired",))
     return Decision(replace(r, state=State.AWAITING_CONFIRMATION), ("confirmation_withdrawn",))
@@ -284,7 +292,7 @@ def _approval_time(r: Request, e: TimePassed, now: int) -> Decision:
 
 def _scheduled_time(r: Request, e: TimePassed, now: int) -> Decision:
     if r.due_ts is None or now >= r.due_ts:
-        return Decision(_run(r, now), ("departure",) if r.kind is Kind.OWN else ())
+        return _begin(r, now)
     remind_ts = reminder_ts(r)
     if remind_ts is not None and now >= remind_ts:
         return Decision(replace(r, reminded_ts=now), ("reminder",))
@@ -293,7 +301,13 @@ def _scheduled_time(r: Request, e: TimePassed, now: int) -> Decision:
 
 def _step_started(r: Request, e: StepStarted, now: int) -> Decision:
     record = _current(r, e.step)
-    record = replace(record, state=StepState.STARTED, attempts=record.attempts + 1, started_ts=record.started_ts or now)
+    record = replace(
+        record,
+        state=StepState.STARTED,
+        attempts=record.attempts + 1,
+        started_ts=record.started_ts or now,
+        unsure=record.unsure or record.state is StepState.STARTED,
+    )
     return Decision(replace(r.with_step(record), retry_ts=None))
 
 
@@ -316,8 +330,16 @@ def _step_done(r: Request, e: StepDone, now: int) -> Decision:
 
 def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
     record = _current(r, e.step)
-    answer = e.answer or record.answer
-    record = replace(record, state=StepState.FAILED, failure=e.failure, cause=e.cause, answer=answer)
+    if record.state is not StepState.STARTED:
+        raise _Refused("not_started")
+    record = replace(
+        record,
+        state=StepState.FAILED,
+        failure=e.failure,
+        cause=e.cause,
+        answer=e.answer or record.answer,
+        unsure=record.unsure or e.failure is Failure.PASSING,
+    )
     r = r.with_step(record)
     if e.failure is Failure.PASSING:
         wait = BACK_OFF_MS[min(max(record.attempts, 1), len(BACK_OFF_MS)) - 1]
@@ -328,14 +350,8 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
         return Decision(r)
     if not r.began_final_step and (r.kind is Kind.OWN or e.failure is Failure.IMPOSSIBLE):
         return _give_up(r, State.FAILED, now, None, e.cause)
-    if e.failure is Failure.IMPOSSIBLE and not _deactivated(r):
-        return Decision(_ended(r, State.FAILED, now, None, e.cause), ("failed",))
+    # Nobody may say that nothing happened, or that all did: a person has to look.
     return Decision(replace(r, state=State.BLOCKED, retry_ts=None), ("blocked",))
-
-
-def _deactivated(r: Request) -> bool:
-    record = r.record(Step.DEACTIVATE)
-    return record is not None and record.state is StepState.DONE
 
 
 def _released(r: Request, e: StepDone, now: int) -> Decision:
@@ -343,16 +359,19 @@ def _released(r: Request, e: StepDone, now: int) -> Decision:
         raise _Refused("not_releasing")
     ends_as, record = r.ends_as, r.record(Step.RELEASE)
     if record is not None:
-        r = r.with_step(replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, cause=""))
+        r = r.with_step(replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, failure=None, cause=""))
     return Decision(_ended(r, ends_as, now, r.ended_by, r.ended_because), (ends_as.value,))
 
 
 def _release_failed(r: Request, e: StepFailed, now: int) -> Decision:
-    attempts = (r.record(Step.RELEASE) or StepRecord(Step.RELEASE)).attempts + 1
-    wait = BACK_OFF_MS[min(attempts, len(BACK_OFF_MS)) - 1]
-    record = replace(r.record(Step.RELEASE) or StepRecord(Step.RELEASE), attempts=attempts, cause=e.cause)
+    """Whatever the failure: an account that we suspended is never left so because something went wrong."""
+    record = r.record(Step.RELEASE)
+    if e.step is not Step.RELEASE or record is None:
+        raise _Refused("not_releasing")
+    record = replace(record, attempts=record.attempts + 1, failure=e.failure, cause=e.cause)
+    wait = BACK_OFF_MS[min(record.attempts, len(BACK_OFF_MS)) - 1]
     r = replace(r.with_step(record), retry_ts=now + max(int(wait * e.jitter), e.retry_after_ms or 0))
-    if not r.open_said and attempts >= 3:
+    if not r.open_said and record.attempts >= 3:
         return Decision(replace(r, open_said=True), ("open",))
     return Decision(r)
 
@@ -436,8 +455,7 @@ def decide(request: Request, event: Event, now: int) -> Decision:
 
 def reminder_ts(r: Request) -> int | None:
     """When people are reminded of a scheduled removal: a day before, where more than a day was left at the start."""
-    agreed = r.confirmed_ts or r.created_ts
-    if r.due_ts is None or r.reminded_ts is not None or r.due_ts - agreed <= DAY_MS:
+    if r.due_ts is None or r.reminded_ts is not None:
         return None
     return r.due_ts - DAY_MS
 

@@ -26,6 +26,10 @@ class Media(StrEnum):
     QUARANTINE = "quarantine"
 
 
+ALL_ROOMS = "*"
+"""In a hand-over: every room where the account is the only admin."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What was asked for beside the deactivation itself."""
@@ -35,7 +39,7 @@ class Options:
     media: Media = Media.KEEP
     forget_sso: bool = False
     handover: tuple[tuple[str, str], ...] = ()
-    """Pairs (room_id or `*` for all, successor's Matrix ID)."""
+    """Pairs (room_id or ALL_ROOMS, successor's Matrix ID)."""
 
 
 class Step(StrEnum):
@@ -50,8 +54,8 @@ class Step(StrEnum):
     WAIT = "wait"
     MEDIA = "media"
     SSO = "sso"
-    VERIFY = "verify"
     RELEASE = "release"
+    VERIFY = "verify"
 
 
 class Proof(StrEnum):

@@ -63,6 +63,9 @@ class StepState(StrEnum):
     FAILED = "failed"
 
 
+_MAY_HAVE_ACTED = frozenset({StepState.STARTED, StepState.DONE})
+
+
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     """What became of one step. `answer` is what the homeserver said, without anything personal."""
@@ -72,6 +75,8 @@ class StepRecord:
     attempts: int = 0
     started_ts: int | None = None
     ended_ts: int | None = None
+    unsure: bool = False
+    """An attempt ended without the homeserver's word (a crash, a time-out, a 5xx): it may have acted all the same."""
     answer: dict[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
     cause: str = ""
@@ -139,8 +144,11 @@ class Request:
 
     @property
     def began_final_step(self) -> bool:
-        """Whether the point of no return is passed: from here on nothing can be taken back."""
-        return any(SPECS[r.step].final and r.state is not StepState.PENDING for r in self.steps)
+        """Whether the point of no return is passed, or may be: from here on nothing can be taken back.
+
+        An attempt that the homeserver refused outright did nothing, so it doesn't count.
+        """
+        return any(SPECS[r.step].final and (r.unsure or r.state in _MAY_HAVE_ACTED) for r in self.steps)
 
     @property
     def touched(self) -> bool:
@@ -149,7 +157,9 @@ class Request:
 
     @property
     def current_step(self) -> StepRecord | None:
-        """The first step that isn't done."""
+        """The step that comes next, or failed: the first that isn't done, or lifting the suspension in RELEASING."""
+        if self.state is State.RELEASING:
+            return self.record(Step.RELEASE)
         return next((r for r in self.steps if r.state is not StepState.DONE), None)
 
     @property

@@ -16,7 +16,8 @@ from ledger import Ledger
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
 from removal.plan import Step
 from removal.request import ENDED, Failure, Request, State
-from runner.steps import Problem, Steps, classify
+from runner.problem import Problem, classify
+from runner.steps import Steps
 from storage import inbox, requests
 from storage.database import StorageError
 
@@ -154,6 +155,6 @@ def _failed(step: Step, problem: Problem) -> StepFailed:
         problem.failure,
         problem.cause,
         retry_after_ms=None if problem.retry_after is None else int(problem.retry_after * 1000),
-        answer={"remedy": problem.remedy} if problem.remedy else {},
+        answer={**problem.answer, **({"remedy": problem.remedy} if problem.remedy else {})},
         jitter=random.uniform(0.8, 1.2),  # noqa: S311 - jitter
     )

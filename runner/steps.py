@@ -1,7 +1,7 @@
 """The steps themselves: each is safe to repeat, and gives back what the homeserver answered.
 
-A step that can't succeed raises `Problem`, or lets the door's own errors through; `classify` says what kind of failure
-each is. Nothing in here believes that a 200 means it happened: what matters is read back.
+A step that can't succeed raises `Problem`, or lets the door's own errors through; `runner.problem.classify` says what
+kind of failure each is. Nothing in here believes that a 200 means it happened: what matters is read back.
 """
 
 from __future__ import annotations
@@ -12,50 +12,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from homeserver.answers import User
-from homeserver.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
-from homeserver.synapse import Synapse, identity_server_failed
-from removal.plan import Proof, Step, proofs_for
+from homeserver.synapse import JOIN_STATES, Synapse
+from removal.plan import Media, Proof, Step, proofs_for
 from removal.request import Failure, Request, State
+from runner.handover import hand_over
+from runner.problem import Problem
+from runner.redaction import redact
 
 PAUSE = 2.0
 """Seconds after which the rooms of a deactivated account are looked at again (see docs/design.md, the rejoin race)."""
 STALLED = 60.0
 """Seconds without any progress after which leaving the rooms is repaired by a second deactivation."""
-TRIES_AT_IDENTITY_SERVER = 3
-
-
-class Problem(Exception):
-    """A step didn't succeed. `remedy` names the words that tell a person what to do."""
-
-    def __init__(self, failure: Failure, cause: str, remedy: str = "", retry_after: float | None = None) -> None:
-        super().__init__(cause)
-        self.failure = failure
-        self.cause = cause
-        self.remedy = remedy
-        self.retry_after = retry_after
-
-
-def classify(error: HomeserverError, request: Request, step: Step) -> Problem:
-    """What kind of failure an error of the homeserver is, at this step of this request."""
-    cause = str(error)
-    record = request.record(step)
-    attempts = record.attempts if record else 0
-    if isinstance(error, RateLimited):
-        return Problem(Failure.PASSING, cause, retry_after=error.retry_after)
-    if isinstance(error, BadToken):
-        return Problem(Failure.PASSING, cause)
-    if isinstance(error, Forbidden):
-        return Problem(Failure.NEEDS_PERSON, cause, "forbidden")
-    if isinstance(error, NotFound):
-        return Problem(Failure.IMPOSSIBLE, cause, "gone")
-    if isinstance(error, Refused):
-        remedy = "identity_server" if identity_server_failed(error) else "refused"
-        return Problem(Failure.NEEDS_PERSON, cause, remedy)
-    if identity_server_failed(error) and attempts >= TRIES_AT_IDENTITY_SERVER:
-        return Problem(Failure.NEEDS_PERSON, cause, "identity_server")
-    return Problem(Failure.PASSING, cause)
-
-
 Answer = dict[str, Any]
 
 
@@ -68,10 +35,14 @@ class Steps:
         self._stalled = stalled
         self._table: dict[Step, Callable[[Request], Awaitable[Answer]]] = {
             Step.SNAPSHOT: self._snapshot,
+            Step.HANDOVER: lambda request: hand_over(synapse, request),
             Step.SUSPEND: self._suspend,
             Step.THREEPIDS: self._threepids,
+            Step.REDACT: lambda request: redact(synapse, request),
             Step.DEACTIVATE: self._deactivate,
             Step.WAIT: self._wait,
+            Step.MEDIA: self._media,
+            Step.SSO: self._sso,
             Step.RELEASE: self._release,
             Step.VERIFY: self._verify,
         }
@@ -118,7 +89,7 @@ class Steps:
         while True:
             await self._until_in_no_room(request)
             await asyncio.sleep(self._pause)
-            tasks = await self._synapse.scheduled_tasks(request.target_id, "update_join_states")
+            tasks = await self._synapse.scheduled_tasks(request.target_id, JOIN_STATES)
             if not await self._synapse.joined_rooms(request.target_id):
                 if all(task.status.over for task in tasks):
                     return {"rooms": 0, "repairs": repairs}
@@ -138,6 +109,22 @@ class Steps:
                 raise Problem(Failure.PASSING, f"the account is still in {rooms} rooms")
             await asyncio.sleep(delay)
             delay = min(delay * 1.5, 5.0)
+
+    async def _media(self, request: Request) -> Answer:
+        """Deletes all files, a hundred at a time, or takes them out of reach as evidence."""
+        if request.options.media is Media.QUARANTINE:
+            quarantined = await self._synapse.quarantine_media(request.target_id)
+            files = await self._synapse.media(request.target_id)
+            # An admin marked these as safe on purpose; the receipt counts them.
+            return {"quarantined": quarantined, "protected": sum(f.safe_from_quarantine for f in files)}
+        deleted = 0
+        while number := await self._synapse.delete_media(request.target_id):
+            deleted += number
+        return {"deleted": deleted}
+
+    async def _sso(self, request: Request) -> Answer:
+        providers = await self._synapse.remove_external_ids(request.target_id)
+        return {"sso_links": len(providers)}
 
     async def _release(self, request: Request) -> Answer:
         """Clears the suspension mark: it outlives a deactivation, and the account would come back mute.
@@ -168,6 +155,9 @@ class Steps:
             Proof.NO_ACCOUNT_DATA: lambda: self._no_account_data(user_id),
             Proof.NO_DISPLAYNAME: lambda: _is(user.displayname is None),
             Proof.NO_PROFILE: lambda: _is(not profile),
+            Proof.NO_MEDIA: lambda: _empty(synapse.media_total(user_id)),
+            Proof.MEDIA_QUARANTINED: lambda: self._all_quarantined(user_id),
+            Proof.REDACTED: lambda: _is(_redacted(request)),
             Proof.NO_SSO: lambda: _is(not user.external_ids),
             Proof.NOT_SUSPENDED: lambda: _is(not user.suspended),
         }
@@ -175,6 +165,16 @@ class Steps:
 
     async def _no_account_data(self, user_id: str) -> bool:
         return (await self._synapse.account_data(user_id)).count == 0
+
+    async def _all_quarantined(self, user_id: str) -> bool:
+        files = await self._synapse.media(user_id)
+        return all(file.quarantined_by is not None or file.safe_from_quarantine for file in files)
+
+
+def _redacted(request: Request) -> bool:
+    """Read back when the redaction ended; the homeserver forgets it after seven days."""
+    record = request.record(Step.REDACT)
+    return record is not None and record.answer.get("failed") == 0
 
 
 async def _is(value: bool) -> bool:

@@ -1,0 +1,50 @@
+"""`bot.py audit export` and `bot.py audit verify`: the audit from outside the chat, beside a running bot or without."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from storage import audit
+from storage.audit_export import export
+from storage.database import Database
+from texts import Texts, plain
+
+_CHUNK = 5_000
+
+
+async def write(path: Path, form: str) -> int:
+    """Writes the whole audit to standard output; returns the exit code."""
+    database = Database(path)
+    await database.open()
+    try:
+        after = 0
+        while True:
+            async with database.transaction() as tx:
+                rows = await audit.find(tx, after_id=after, limit=_CHUNK)
+            sys.stdout.write(export(rows, form, header=after == 0))
+            if not rows:
+                return 0
+            after = rows[-1].id
+    finally:
+        await database.close()
+
+
+async def verify(path: Path, head: str | None, texts: Texts) -> int:
+    """Follows the chain of hashes and says what that shows; returns 0 where nothing is wrong."""
+    database = Database(path)
+    await database.open()
+    try:
+        async with database.transaction() as tx:
+            verdict = await audit.verify(tx, head)
+    finally:
+        await database.close()
+    if verdict.broken_at is not None:
+        key = "broken"
+    elif verdict.head_found is False:
+        key = "cut_off"
+    else:
+        key = "holds_with_head" if head else "holds_without_head"
+    words = texts.word("audit", key, rows=verdict.rows, head=verdict.head, at=verdict.broken_at)
+    print(plain(str(words)))
+    return 0 if key.startswith("holds") else 1

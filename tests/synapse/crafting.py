@@ -1,0 +1,128 @@
+"""Messages that no honest client would send: Olm and Megolm with anything inside."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from nio.crypto import OutboundGroupSession
+from nio.responses import KeysClaimResponse
+
+from homeserver.signing import encode
+from sandbox.client import Person
+from tests.synapse.door import Bot
+
+MEGOLM = "m.megolm.v1.aes-sha2"
+
+
+def group_session() -> Any:
+    """An outgoing Megolm session that can be written with."""
+    session = OutboundGroupSession()
+    session.mark_as_shared()
+    return session
+
+
+class Crafter:
+    """Somebody with a real device who sends crafted messages to the bot.
+
+    Args:
+        person: logged in.
+        bot: started.
+    """
+
+    def __init__(self, person: Person, bot: Bot) -> None:
+        assert person._encryption is not None
+        self.person = person
+        self.encryption = person._encryption
+        self.olm: Any = person._encryption._olm
+        self.bot = bot
+        self.bot_device: str = bot.keys.device_id
+
+    async def to_device(self, event_type: str, content: Any, device_id: str | None = None) -> None:
+        """Send anything to the bot's device."""
+        messages = {"messages": {self.bot.user_id: {device_id or self.bot_device: content}}}
+        path = "/_matrix/client/v3/sendToDevice/{}/{}"
+        await self.person.call("PUT", path, event_type, uuid.uuid4().hex, json=messages)
+
+    async def channel(self) -> tuple[Any, Any]:
+        """The bot's device as this person sees it, and an Olm session with it."""
+        await self.encryption._query([self.bot.user_id])
+        missing = self.olm.get_missing_sessions([self.bot.user_id])
+        if missing:
+            wanted = {user: dict.fromkeys(devices, "signed_curve25519") for user, devices in missing.items()}
+            answer = await self.person.call("POST", "/_matrix/client/v3/keys/claim", json={"one_time_keys": wanted})
+            self.olm.handle_response(KeysClaimResponse(answer["one_time_keys"], {}))
+        device = self.olm.device_store[self.bot.user_id][self.bot_device]
+        return device, self.olm.session_store.get(device.curve25519)
+
+    async def send_olm(self, event_type: Any, content: Any, raw: str | None = None, **changes: Any) -> None:
+        """Send an Olm message through a real channel.
+
+        Args:
+            event_type: inside.
+            content: inside.
+            raw: the plaintext instead of what would be made of the rest.
+            changes: replace keys of the plaintext.
+        """
+        device, session = await self.channel()
+        plaintext = {
+            "sender": self.person.user_id,
+            "sender_device": self.person.device_id,
+            "keys": {"ed25519": self.encryption.identity_keys["ed25519"]},
+            "recipient": self.bot.user_id,
+            "recipient_keys": {"ed25519": device.ed25519},
+            "type": event_type,
+            "content": content,
+            **changes,
+        }
+        kind, ciphertext = session.encrypt(raw if raw is not None else json.dumps(plaintext)).to_parts()
+        await self.to_device(
+            "m.room.encrypted",
+            {
+                "algorithm": "m.olm.v1.curve25519-aes-sha2",
+                "sender_key": self.encryption.identity_keys["curve25519"],
+                "ciphertext": {device.curve25519: {"type": kind, "body": encode(ciphertext)}},
+            },
+        )
+
+    async def send_key(self, room_id: str, session: Any, key: str | None = None, **changes: Any) -> None:
+        """Send a session's key as its owner would.
+
+        Args:
+            room_id: of the session.
+            session: of `group_session`.
+            key: the key instead of the one that the session has now.
+            changes: replace keys of the Olm plaintext.
+        """
+        content = {
+            "algorithm": MEGOLM,
+            "room_id": room_id,
+            "session_id": session.id,
+            "session_key": key or session.session_key,
+        }
+        await self.send_olm("m.room_key", content, **changes)
+
+    def encrypted(self, session: Any, room_id: str, payload: Any, **changes: Any) -> dict[str, Any]:
+        """The content of an encrypted event; `payload` is the plaintext, as an object or as text."""
+        if not isinstance(payload, str):
+            payload = json.dumps({"room_id": room_id, **payload})
+        return {
+            "algorithm": MEGOLM,
+            "sender_key": self.encryption.identity_keys["curve25519"],
+            "device_id": self.person.device_id,
+            "session_id": session.id,
+            "ciphertext": session.encrypt(payload),
+            **changes,
+        }
+
+    async def say(self, session: Any, room_id: str, payload: Any, **changes: Any) -> str:
+        """Send an encrypted event with anything inside, and return its id."""
+        return await self.person.send_clear(
+            room_id, "m.room.encrypted", self.encrypted(session, room_id, payload, **changes)
+        )
+
+
+def text(body: str) -> dict[str, Any]:
+    """The plaintext of an ordinary message."""
+    return {"type": "m.room.message", "content": {"msgtype": "m.text", "body": body}}
