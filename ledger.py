@@ -16,7 +16,7 @@ from typing import Any
 
 from events import Incoming
 from removal.facts import Facts
-from removal.lifecycle import Decision, Event, TimePassed, decide
+from removal.lifecycle import Decision, Event, StepStarted, TimePassed, decide
 from removal.plan import Kind
 from removal.request import ACTING, Request, State
 from storage import audit, inbox, meta, outbox, requests
@@ -89,7 +89,8 @@ class Entry:
             return decision
         saved = await requests.save(self.tx, decision.request)
         decision = replace(decision, request=saved)
-        if not isinstance(event, TimePassed) or decision.say:
+        # Who begins a step is no news: the request itself holds it, and the audit hears how it went.
+        if not isinstance(event, StepStarted) and (not isinstance(event, TimePassed) or decision.say):
             await self.audit(name, saved, actor=actor, why=why, **_public(event, decision))
         await self.show_card(saved)
         for what in decision.say:
@@ -146,7 +147,7 @@ class Entry:
         """The event_id of the request's own message, once it was sent."""
         return await outbox.event_id_of(self.tx, self._txn(request, "card"))
 
-    def words(self, group: str, key: str | Enum, **values: Any) -> str:
+    def words(self, group: str, key: str | Enum, /, **values: Any) -> str:
         """The words for an enumeration's value, as plain text."""
         return plain(str(self._ledger.texts.word(group, key, **values)))
 
@@ -161,7 +162,7 @@ class Entry:
             content = _message(text, reply_to=request.command_event_id, mention=mention)
             await self._put(request.room_id, f"{what}.{request.version}", content, request)
 
-    async def reply(self, to: Incoming, template: str, *, once_per: str | None = None, **values: Any) -> None:
+    async def reply(self, to: Incoming, template: str, /, *, once_per: str | None = None, **values: Any) -> None:
         """Answers a person's message. One answer of a kind per message, however often it is handled.
 
         Args:
@@ -176,7 +177,7 @@ class Entry:
         content = {**content, "m.relates_to": {"m.in_reply_to": {"event_id": to.event_id}}}
         await self._put(to.room_id, "reply.file", content, txn_id=self._txn_for(to.event_id, "file"))
 
-    async def post(self, room_id: str, template: str, key: str, *, mention: str | None = None, **values: Any) -> None:
+    async def post(self, room_id: str, template: str, key: str, /, *, mention: str | None = None, **values: Any) -> None:
         """Says something that answers nobody. `key` makes it one message, however often it is asked for."""
         content = _message(self._ledger.texts.render(template, **values), mention=mention)
         await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))

@@ -74,7 +74,7 @@ class Texts:
         )
         self._environment.globals.update(word=self.word, prefix=prefix, ref=reference)  # also seen by `words.yaml`
 
-    def word(self, group: str, key: str | Enum, **values: Any) -> Markup:
+    def word(self, group: str, key: str | Enum, /, **values: Any) -> Markup:
         """The words for one value of an enumeration, e.g. `word("refusal", "server_admin", user=…)`.
 
         Raises:
@@ -87,7 +87,7 @@ class Texts:
         """All the words of a group, as they stand in the file."""
         return self._words[group]
 
-    def render(self, name: str, **values: Any) -> Text:
+    def render(self, name: str, /, **values: Any) -> Text:
         """Renders `name`.html.
 
         Raises:

@@ -53,7 +53,7 @@ ROWS = (
     Row(S.AWAITING_CONFIRMATION, YES, S.RUNNING, (), "a ✅ by somebody entitled begins it at once"),
     Row(S.AWAITING_CONFIRMATION, Declined(MODERATOR), S.CANCELLED, ("cancelled",), "a ❌ ends it"),
     Row(S.AWAITING_CONFIRMATION, Cancelled(MODERATOR), S.CANCELLED, ("cancelled",), "!cancel ends it"),
-    Row(S.AWAITING_CONFIRMATION, TargetChanged(("admin",)), S.CANCELLED, ("target_changed",), "a changed account ends it"),
+    Row(S.AWAITING_CONFIRMATION, TargetChanged(("admin",)), S.CANCELLED, ("target_changed",), "asked anew"),
     Row(S.AWAITING_CONFIRMATION, Replaced(8), S.REPLACED, ("replaced",), "a new command replaces an open prompt"),
     Row(S.AWAITING_CONFIRMATION, TimePassed(PAST_END), S.EXPIRED, ("expired",), "unanswered, it expires", PAST_END),
     Row(S.AWAITING_MATRIX_ID, TYPED, S.SCHEDULED, ("scheduled",), "the right Matrix ID starts the grace period"),
