@@ -9,11 +9,15 @@ from typing import Any
 from nio.crypto import OutboundGroupSession
 from nio.responses import KeysClaimResponse
 
-from homeserver.signing import encode
+from homeserver.identity import Seeds
+from homeserver.signing import Owner, SigningKey, encode, read_owner, with_signature
 from sandbox.client import Person
 from tests.synapse.door import Bot
 
 MEGOLM = "m.megolm.v1.aes-sha2"
+TEXT = {"msgtype": "m.text", "body": "hello there"}
+QUERY = "/_matrix/client/v3/keys/query"
+CLAIM = "/_matrix/client/v3/keys/claim"
 
 
 def group_session() -> Any:
@@ -56,13 +60,16 @@ class Crafter:
         device = self.olm.device_store[self.bot.user_id][self.bot_device]
         return device, self.olm.session_store.get(device.curve25519)
 
-    async def send_olm(self, event_type: Any, content: Any, raw: str | None = None, **changes: Any) -> None:
+    async def send_olm(
+        self, event_type: Any, content: Any, raw: str | None = None, spoil: bool = False, **changes: Any
+    ) -> None:
         """Send an Olm message through a real channel.
 
         Args:
             event_type: inside.
             content: inside.
             raw: the plaintext instead of what would be made of the rest.
+            spoil: change the ciphertext so that nobody can read it.
             changes: replace keys of the plaintext.
         """
         device, session = await self.channel()
@@ -77,6 +84,8 @@ class Crafter:
             **changes,
         }
         kind, ciphertext = session.encrypt(raw if raw is not None else json.dumps(plaintext)).to_parts()
+        if spoil:
+            ciphertext = ciphertext[:-1] + bytes([ciphertext[-1] ^ 1])
         await self.to_device(
             "m.room.encrypted",
             {
@@ -126,3 +135,43 @@ class Crafter:
 def text(body: str) -> dict[str, Any]:
     """The plaintext of an ordinary message."""
     return {"type": "m.room.message", "content": {"msgtype": "m.text", "body": body}}
+
+
+async def make_identity(person: Person) -> Seeds:
+    """Give somebody a cross-signing identity."""
+    seeds = Seeds({usage: SigningKey.new_seed() for usage in ("master", "self_signing", "user_signing")})
+    path = "/_matrix/client/v3/keys/device_signing/upload"
+    await person.call("POST", path, json=seeds.public_keys(person.user_id))
+    return seeds
+
+
+async def sign_device(person: Person, seeds: Seeds) -> None:
+    """Sign somebody's device with their identity."""
+    user_id, device_id = person.user_id, person.device_id
+    answer = await person.call("POST", "/_matrix/client/v3/keys/query", json={"device_keys": {user_id: [device_id]}})
+    keys = answer["device_keys"][user_id][device_id]
+    keys.pop("unsigned", None)
+    signed = with_signature(keys, user_id, seeds.self_signing)
+    result = await person.call("POST", "/_matrix/client/v3/keys/signatures/upload", json={user_id: {device_id: signed}})
+    assert not result["failures"]
+
+
+async def answers(bot: Bot, person: Person, room_id: str) -> None:
+    """The bot still hears, in an encrypted room."""
+    heard = await bot.hears(await person.say(room_id, "are you there?"))
+    assert heard.content["body"] == "are you there?"
+
+
+async def owner_of(person: Person, user_id: str) -> Owner:
+    """What is shown of somebody."""
+    return read_owner(await person.call("POST", QUERY, json={"device_keys": {user_id: []}}), user_id)
+
+
+async def joins(person: Person, other: Person, room_id: str, bot: Bot) -> None:
+    """Another person joins a room, and the bot has heard of it."""
+    await person.invite(room_id, other.user_id)
+    await other.join(room_id)
+    await bot.until(
+        lambda: any(e.state_key == other.user_id and e.content.get("membership") == "join" for e in bot.heard),
+        "the join of another",
+    )

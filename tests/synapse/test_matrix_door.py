@@ -197,7 +197,7 @@ async def test_lost_keys_are_never_replaced(bots: Bots, people: People) -> None:
     await bot.stop()
     for each in file.parent.iterdir():
         each.unlink()
-    with pytest.raises(LostKeys, match="homeserver.password"):
+    with pytest.raises(LostKeys, match=r"homeserver\.password"):
         await bot.start()
     observer = await people("observer")
     answer = await observer.call("POST", "/_matrix/client/v3/keys/query", json={"device_keys": {account.user_id: []}})
