@@ -1,0 +1,365 @@
+"""Random lives of requests: whatever happens in whatever order, what must never happen doesn't.
+
+The test keeps a record of its own of who said yes and of what the homeserver may have done, and holds the core to it.
+"""
+
+from __future__ import annotations
+
+from itertools import dropwhile
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from removal.lifecycle import (
+    Answered,
+    ApprovalRefused,
+    Approved,
+    Cancelled,
+    ConfirmationWithdrawn,
+    Confirmed,
+    Declined,
+    Event,
+    MatrixIDTyped,
+    Replaced,
+    RetryAsked,
+    StepDone,
+    StepFailed,
+    StepStarted,
+    TargetChanged,
+    TimePassed,
+    can_cancel,
+    decide,
+    wake_ts,
+)
+from removal.plan import Kind, Media, Options, Step, proofs_for, steps_for
+from removal.request import ENDED, ConfirmedBy, Failure, Request, Rules, State, StepState
+from tests.unit.making import DAY, HOUR, LEAVER, MINUTE, MODERATOR, NOW, SECOND_MODERATOR, SPAMMER, moderation, reloaded
+
+PEOPLE = st.sampled_from([MODERATOR, SECOND_MODERATOR, SPAMMER, LEAVER])
+OPTIONS = st.builds(
+    Options,
+    erase=st.booleans(),
+    redact=st.booleans(),
+    media=st.sampled_from(Media),
+    forget_sso=st.booleans(),
+    handover=st.sampled_from([(), (("*", SECOND_MODERATOR),)]),
+)
+RULES = st.builds(
+    Rules,
+    confirmed_by=st.sampled_from(ConfirmedBy),
+    expires_after_ms=st.sampled_from([0, 10 * MINUTE]),
+    needs_other=st.booleans(),
+    needs_matrix_id=st.booleans(),
+    needs_approval=st.booleans(),
+    grace_ms=st.sampled_from([0, HOUR, 7 * DAY]),
+)
+AROUND = st.sampled_from([-DAY, -MINUTE, 0, 0, 0, MINUTE, HOUR, 2 * DAY])
+"""How far a time named in an event is from now."""
+
+
+def entitled(request: Request, event: Confirmed, now: int) -> bool:
+    """Who may say yes, and until when, in words of the test's own."""
+    rules = request.rules
+    in_time = event.at_ts <= request.expires_ts and now - request.expires_ts <= rules.expires_after_ms
+    if request.kind is Kind.OWN:
+        return in_time and event.by == request.requester_id == request.target_id
+    if event.by == request.target_id:
+        return False
+    if rules.needs_other or rules.confirmed_by is ConfirmedBy.OTHER_MODERATOR:
+        return in_time and event.by != request.requester_id
+    return in_time and (rules.confirmed_by is not ConfirmedBy.REQUESTER or event.by == request.requester_id)
+
+
+class Life(RuleBasedStateMachine):
+    """One request, and everything that can happen to it."""
+
+    reached: ClassVar[set[State]] = set()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.request = moderation()
+        self.now = NOW
+        self.confirmed = self.typed = self.approved = False
+        self.in_the_air = self.perhaps_deactivated = self.suspended = False
+        self.ended: Request | None = None
+
+    @initialize(
+        kind=st.sampled_from(Kind),
+        options=OPTIONS,
+        rules=RULES,
+        at=st.sampled_from([None, HOUR, 7 * DAY]),
+        way=st.integers(0, 6),
+        steps=st.integers(1, 6),
+    )
+    def ask(self, kind: Kind, options: Options, rules: Rules, at: int | None, way: int, steps: int) -> None:
+        """Somebody asks, and some of what was hoped for happens: the way to the steps is long."""
+        own = kind is Kind.OWN
+        person, target = (LEAVER, LEAVER) if own else (MODERATOR, SPAMMER)
+        self.request = moderation(
+            kind=kind,
+            requester_id=person,
+            target_id=target,
+            options=options,
+            rules=rules,
+            at_ts=NOW + at if at else None,
+            expires_ts=NOW + rules.expires_after_ms,
+            state=State.ASKING if own else State.AWAITING_CONFIRMATION,
+            questions=("erase", "media") if own else (),
+        )
+        for _ in range(way):
+            self.go_on(steps)
+
+    # --- what happens ---
+    def happens(self, event: Event) -> None:
+        """Decides, notes in the test's own words what that means, and checks what holds for every decision."""
+        before = self.request
+        allowed = isinstance(event, Confirmed) and entitled(before, event, self.now)
+        decision = decide(before, event, self.now)
+        self.request = after = decision.request
+        if decision.refusal:
+            assert after is before
+            assert decision.say == ()
+            return
+        assert before.state not in ENDED
+        if after.state in ENDED:
+            self.ended = after
+        self.note(event, before, allowed)
+        if before.state is State.RELEASING and after.state is not State.RELEASING:
+            assert event == StepDone(Step.RELEASE, getattr(event, "answer", {}))
+            assert after.state is before.ends_as
+            assert after.state in (State.CANCELLED, State.FAILED)
+        if after.state is State.RUNNING and before.state is not State.RUNNING and before.due_ts is not None:
+            assert self.now >= before.due_ts
+
+    def note(self, event: Event, before: Request, allowed: bool) -> None:
+        """The test's own record of what was agreed to, and of what the homeserver may have done."""
+        match event:
+            case Confirmed():
+                assert allowed
+                self.confirmed = True
+            case MatrixIDTyped(text, at_ts):
+                assert text == before.target_id
+                assert at_ts <= before.expires_ts
+                self.typed = True
+            case Approved(by):
+                assert by not in (before.requester_id, before.target_id)
+                self.approved = True
+            case ConfirmationWithdrawn():
+                self.confirmed = self.typed = False
+            case StepStarted(Step.DEACTIVATE):
+                self.perhaps_deactivated |= self.in_the_air
+                self.in_the_air = True
+            case StepFailed(Step.DEACTIVATE, failure):
+                self.in_the_air = False
+                self.perhaps_deactivated |= failure is Failure.PASSING
+            case StepDone(Step.DEACTIVATE):
+                self.in_the_air, self.perhaps_deactivated = False, True
+            case StepStarted(Step.SUSPEND):
+                self.suspended = True
+            case StepDone(Step.RELEASE):
+                self.suspended = False
+            case _:
+                pass
+
+    @rule(by=PEOPLE, around=AROUND)
+    def confirm(self, by: str, around: int) -> None:
+        self.happens(Confirmed(by, self.now + around, "$yes"))
+
+    @precondition(lambda self: self.request.state not in ENDED)
+    @rule(steps=st.integers(1, 6))
+    def ordinary(self, steps: int) -> None:
+        self.go_on(steps)
+
+    def go_on(self, steps: int) -> None:
+        """What an ordinary life would bring next."""
+        request = self.request
+        match request.state:
+            case State.ASKING:
+                self.happens(Answered(request.questions[0], True))
+            case State.AWAITING_CONFIRMATION:
+                self.now = min(self.now, request.expires_ts)
+                for by in (request.requester_id, SECOND_MODERATOR):
+                    self.happens(Confirmed(by, self.now, "$yes"))
+            case State.AWAITING_MATRIX_ID:
+                self.now = min(self.now, request.expires_ts)
+                self.happens(MatrixIDTyped(request.target_id, self.now))
+            case State.AWAITING_APPROVAL:
+                self.happens(Approved(SECOND_MODERATOR))
+            case State.SCHEDULED:
+                self.now = wake_ts(request) or self.now
+                self.happens(TimePassed(self.now))
+            case State.RUNNING:
+                for _ in range(steps):
+                    self.succeed()
+            case State.RELEASING:
+                self.happens(StepDone(Step.RELEASE, {"suspended": False}))
+            case _ if request.state not in ENDED:
+                self.happens(RetryAsked(MODERATOR))
+
+    def succeed(self) -> None:
+        """The current step succeeds."""
+        record = self.request.current_step
+        if self.request.state is State.RUNNING and record is not None:
+            self.happens(StepStarted(record.step))
+            promised = {proof.value: True for proof in proofs_for(self.request.options)}
+            self.happens(StepDone(record.step, {"proofs": promised} if record.step is Step.VERIFY else {}))
+
+    @rule(text=PEOPLE, around=AROUND)
+    def type_a_matrix_id(self, text: str, around: int) -> None:
+        self.happens(MatrixIDTyped(text, self.now + around))
+
+    @rule(question=st.sampled_from(["erase", "media"]), yes=st.booleans())
+    def answer(self, question: str, yes: bool) -> None:
+        self.happens(Answered(question, yes))
+
+    @rule(by=PEOPLE)
+    def approve(self, by: str) -> None:
+        self.happens(Approved(by))
+
+    @precondition(lambda self: self.request.state is State.AWAITING_APPROVAL)
+    @rule(by=PEOPLE)
+    def refuse_approval(self, by: str) -> None:
+        self.happens(ApprovalRefused(by, "no"))
+
+    @rule(by=PEOPLE)
+    def cancel(self, by: str) -> None:
+        self.happens(Cancelled(by, "because"))
+
+    @rule(
+        event=st.one_of(
+            st.builds(Declined, PEOPLE),
+            st.builds(ConfirmationWithdrawn, PEOPLE),
+            st.builds(ApprovalRefused, PEOPLE, st.just("no")),
+            st.just(TargetChanged(("admin",))),
+            st.just(Replaced(8)),
+        )
+    )
+    def interfere(self, event: Event) -> None:
+        self.happens(event)
+
+    @rule()
+    def retry(self) -> None:
+        self.happens(RetryAsked(MODERATOR))
+
+    @rule(
+        ms=st.sampled_from([-DAY, -MINUTE, 1, MINUTE, HOUR, DAY, 8 * DAY]),
+        lag=st.sampled_from([-HOUR, 0, MINUTE, 30 * DAY]),
+    )
+    def time_passes(self, ms: int, lag: int) -> None:
+        self.now += ms
+        self.happens(TimePassed(self.now - lag))
+
+    @rule()
+    def crash(self) -> None:
+        """What storage gives back is what was there, and the life goes on from it."""
+        again = reloaded(self.request)
+        assert again == self.request
+        if self.ended is not None:
+            self.ended = again
+        self.request = again
+
+    # --- steps, as the runner does them, and as it never should ---
+    @rule(step=st.sampled_from(Step))
+    def start_any(self, step: Step) -> None:
+        self.happens(StepStarted(step))
+
+    @rule(step=st.sampled_from(Step))
+    def finish_any(self, step: Step) -> None:
+        self.happens(StepDone(step))
+
+    @precondition(lambda self: self.request.state in (State.RUNNING, State.RELEASING))
+    @rule(failure=st.sampled_from(Failure), wait=st.none() | st.integers(0, HOUR), started=st.booleans())
+    def fail(self, failure: Failure, wait: int | None, started: bool) -> None:
+        record = self.request.current_step
+        assert record is not None
+        if started:
+            self.happens(StepStarted(record.step))
+        self.happens(StepFailed(record.step, failure, "the cause", wait))
+
+    @precondition(lambda self: self.request.current_step is not None)
+    @rule(values=st.dictionaries(st.sampled_from([p.value for p in proofs_for(Options(True, True))]), st.booleans()))
+    def verify_reads_something_else(self, values: dict[str, Any]) -> None:
+        """Proofs that are missing or false."""
+        promised = {proof.value for proof in proofs_for(self.request.options)}
+        if not all(values.get(name) is True for name in promised):
+            self.happens(StepStarted(Step.VERIFY))
+            self.happens(StepDone(Step.VERIFY, {"proofs": values}))
+
+    # --- what always holds ---
+    @invariant()
+    def nothing_is_touched_without_permission(self) -> None:
+        begun = any(record.state is not StepState.PENDING for record in self.request.steps)
+        if self.request.state in (State.RUNNING, State.RELEASING, State.BLOCKED, State.DONE) or begun:
+            assert self.confirmed
+            if self.request.rules.needs_matrix_id:
+                assert self.typed
+            if self.request.rules.needs_approval:
+                assert self.approved
+
+    @invariant()
+    def nothing_is_done_without_every_proof(self) -> None:
+        request = self.request
+        if request.state is State.DONE:
+            assert tuple(record.step for record in request.steps) == steps_for(request.kind, request.options)
+            assert all(record.state is StepState.DONE for record in request.steps)
+            assert {proof for proof, read in request.proofs if read} == set(proofs_for(request.options))
+
+    @invariant()
+    def what_has_ended_stays_as_it_is(self) -> None:
+        assert (self.request.state in ENDED) == (self.ended is not None)
+        if self.ended is not None:
+            assert self.request is self.ended
+
+    @invariant()
+    def what_may_have_happened_is_never_called_off(self) -> None:
+        if self.in_the_air or self.perhaps_deactivated:
+            assert self.request.began_final_step
+            assert self.request.state in (State.RUNNING, State.BLOCKED, State.DONE)
+
+    @invariant()
+    def nobody_is_left_suspended(self) -> None:
+        assert self.request.suspended == self.suspended
+        if self.request.state in ENDED:
+            assert not self.suspended
+
+    @invariant()
+    def steps_are_done_one_after_the_other(self) -> None:
+        if self.request.state in (State.RUNNING, State.BLOCKED, State.DONE):
+            undone = list(dropwhile(lambda record: record.state is StepState.DONE, self.request.steps))
+            assert all(record.state is StepState.PENDING for record in undone[1:])
+
+    @invariant()
+    def the_clock_is_set_where_it_matters(self) -> None:
+        request = self.request
+        assert (wake_ts(request) is None) == (request.state in ENDED | {State.BLOCKED})
+        assert request.retry_ts is None or request.state in (State.RUNNING, State.RELEASING)
+        assert (request.due_ts is not None) == (request.state is State.SCHEDULED) or request.state in ENDED
+
+    @invariant()
+    def the_words_about_cancel_are_true(self) -> None:
+        assert can_cancel(self.request) is not bool(decide(self.request, Cancelled(MODERATOR), self.now).refusal)
+
+    @invariant()
+    def remember(self) -> None:
+        self.reached.add(self.request.state)
+
+
+def test_random_lives() -> None:
+    """No sequence of events breaks a promise, and the sequences that were tried reach every state there is."""
+    Life.reached.clear()
+    run_state_machine_as_test(
+        Life,
+        settings=settings(
+            max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    assert Life.reached == set(State)
