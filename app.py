@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import aiohttp
 
 from authority import Authority, Policy
 from config import Settings
@@ -18,29 +21,28 @@ from handlers.desk import Desk
 from handlers.dispatch import Dispatcher
 from handlers.invites import Invites
 from handlers.unreadable import Unreadable
-from homeserver.api import HomeserverError
+from homeserver.api import Api, BadToken, HomeserverError
+from homeserver.backoff import Backoff
 from homeserver.files import Files
 from homeserver.matrix import Matrix
 from homeserver.rooms import Rooms
+from homeserver.store import DeadToken
 from homeserver.synapse import Synapse
 from ledger import Ledger
-from receiver import Receiver
+from receiver import CLOCKS_DIFFER_MS, Receiver
 from removal.request import State
 from runner.courier import Courier
 from runner.runner import Runner
 from runner.steps import Steps
 from storage import audit, inbox, meta, outbox, requests
-from storage.database import Database
+from storage.database import FILE, Database
 from texts import Texts
 
 log = logging.getLogger(__name__)
 
-DATABASE = "lethe.db"
-ADMIN_ROOM = "admin_room"
-ADMIN_ROOM_SETTING = "admin_room.configured"
+Answer = TypeVar("Answer")
+
 DAY_MS = 86_400_000
-CLOCKS_DIFFER_MS = 1_000
-"""How far the homeserver's clock may be behind ours before a reaction in time is taken for late."""
 KEEP_TRACE_DAYS = 30
 """How long handled events and sent messages that belong to no request leave a trace (their ids, not their content)."""
 
@@ -59,7 +61,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
     Raises:
         CannotRun: something has to be mended first.
-        homeserver.matrix.DeadToken: the homeserver doesn't accept the access token any more.
+        homeserver.store.DeadToken: the homeserver doesn't accept the access token any more.
         StorageError: the database can't be used.
     """
     home = settings.homeserver
@@ -71,11 +73,15 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         home.access_token.get_secret_value() if home.access_token else None,
         home.device_id,
     )
-    database = Database(settings.data_dir / DATABASE)
+    database = Database(settings.data_dir / FILE)
     try:
-        if await _unless_stopped(asyncio.create_task(matrix.start()), stop):
-            await database.open()
-            await _serve(settings, matrix, database, stop)
+        if not await _unless_stopped(asyncio.create_task(_arrive(home.url, matrix)), stop):
+            return
+        await database.open()
+        rooms, synapse = Rooms(matrix.api), Synapse(matrix.api)
+        ready = asyncio.create_task(_ready(settings, rooms, synapse, database))
+        if await _unless_stopped(ready, stop):
+            await _serve(settings, matrix, rooms, synapse, database, ready.result(), stop)
     finally:
         await matrix.close()
         await database.close()
@@ -94,12 +100,66 @@ async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
     return True
 
 
-async def _serve(settings: Settings, matrix: Matrix, database: Database, stop: asyncio.Event) -> None:
-    rooms, synapse = Rooms(matrix.api), Synapse(matrix.api)
-    await refuse_unfit_server(synapse, stop)
-    if stop.is_set():
-        return
-    admin_room_id = await pinned_admin_room(settings, rooms, database)
+async def _arrive(url: str, matrix: Matrix) -> None:
+    """Logs in or comes back, on a server on which a deactivation holds; waits as long as it is away.
+
+    Raises:
+        CannotRun: the server's accounts live in MAS.
+        MatrixError: the bot can't be on Matrix like this.
+    """
+    # First: such a server refuses a log-in with a password too, and its answer explains nothing.
+    async with aiohttp.ClientSession() as session:
+        delegated = await _answered(Synapse(Api(session, url, None)).uses_mas)
+    if delegated:
+        raise CannotRun(
+            "The accounts of this homeserver live in the Matrix Authentication Service (MAS). There, Synapse's own "
+            "deactivation answers “done” and the account can log in again, so Lethe doesn't run here yet."
+        )
+    await matrix.start()
+
+
+async def _ready(settings: Settings, rooms: Rooms, synapse: Synapse, database: Database) -> str:
+    """Makes sure that the bot can remove accounts, and says which room it obeys; waits as long as nobody answers.
+
+    Raises:
+        CannotRun: it can't, or the room isn't clear.
+        DeadToken: the homeserver doesn't accept the access token any more.
+    """
+    if not await _answered(synapse.is_admin):
+        raise CannotRun(
+            "The bot's account isn't a server admin, so it can't remove anybody. Make it one "
+            '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
+        )
+    return await _answered(lambda: pinned_admin_room(settings, rooms, database))
+
+
+async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Asks until the homeserver gives an answer that can be used.
+
+    Raises:
+        DeadToken: the homeserver doesn't accept the access token any more.
+    """
+    backoff = Backoff()
+    while True:
+        try:
+            return await ask()
+        except HomeserverError as error:
+            if isinstance(error, BadToken) and error.errcode == "M_UNKNOWN_TOKEN":
+                raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
+            wait = backoff.next_wait(error)
+            log.warning("The homeserver can't be asked yet: %s. Trying again in %.0f s.", error, wait)
+            await asyncio.sleep(wait)
+
+
+async def _serve(
+    settings: Settings,
+    matrix: Matrix,
+    rooms: Rooms,
+    synapse: Synapse,
+    database: Database,
+    admin_room_id: str,
+    stop: asyncio.Event,
+) -> None:
     policy = Policy(
         bot_id=settings.homeserver.user_id,
         power_level=settings.moderators.power_level,
@@ -120,7 +180,7 @@ async def _serve(settings: Settings, matrix: Matrix, database: Database, stop: a
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in {
-            "sync": matrix.sync_forever(since, receiver.store, stop),
+            "sync": matrix.sync_forever(since, receiver.store, stop, receiver.poll_ms),
             "dispatcher": dispatcher.run(),
             "courier": courier.run(),
             "runner": runner.run(),
@@ -143,35 +203,6 @@ async def _serve(settings: Settings, matrix: Matrix, database: Database, stop: a
         log.info("Lethe has stopped")
 
 
-async def refuse_unfit_server(synapse: Synapse, stop: asyncio.Event) -> None:
-    """Refuses a server on which a deactivation wouldn't hold, and an account without admin rights.
-
-    Raises:
-        CannotRun: the server's accounts live in MAS, or the bot isn't a server admin.
-    """
-    wait = 1.0
-    while not stop.is_set():
-        try:
-            if await synapse.uses_mas():
-                raise CannotRun(
-                    "The accounts of this homeserver live in the Matrix Authentication Service (MAS). There, Synapse's "
-                    "own deactivation answers “done” and the account can log in again, so Lethe doesn't run here yet."
-                )
-            if not await synapse.is_admin():
-                raise CannotRun(
-                    "The bot's account isn't a server admin, so it can't remove anybody. Make it one "
-                    '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
-                )
-            return
-        except HomeserverError as error:
-            log.warning("the homeserver can't be asked yet: %s", error)
-            try:
-                async with asyncio.timeout(wait):
-                    await stop.wait()
-            except TimeoutError:
-                wait = min(wait * 2, 60.0)
-
-
 async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database) -> str:
     """The admin room's id. An alias is resolved once; from then on the id that it named then holds.
 
@@ -181,8 +212,8 @@ async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database
     """
     wanted = settings.admin_room
     async with database.transaction() as tx:
-        pinned_for = await meta.get(tx, ADMIN_ROOM_SETTING)
-        pinned = await meta.get(tx, ADMIN_ROOM)
+        pinned_for = await meta.get(tx, meta.ADMIN_ROOM_SETTING)
+        pinned = await meta.get(tx, meta.ADMIN_ROOM)
     if pinned is not None and pinned_for == wanted:
         if wanted.startswith("#"):
             await _refuse_moved_alias(wanted, pinned, rooms)
@@ -194,8 +225,8 @@ async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database
             raise CannotRun(f"admin_room: the address {wanted} names no room. Check it, or give the room's id.")
         room_id = found
     async with database.transaction() as tx:
-        await meta.put(tx, ADMIN_ROOM_SETTING, wanted)
-        await meta.put(tx, ADMIN_ROOM, room_id)
+        await meta.put(tx, meta.ADMIN_ROOM_SETTING, wanted)
+        await meta.put(tx, meta.ADMIN_ROOM, room_id)
     return room_id
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import app
 import audit_cli
 import check
-from config import ConfigError, Log, Settings, load
+from config import ConfigError, Log, Settings, load, warnings
 from homeserver.store import DeadToken, MatrixError
 from storage.audit_export import FORMATS
-from storage.database import StorageError
+from storage.database import FILE, StorageError
 from texts import Texts
 
 EXIT_CANNOT_RUN = 1
@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_CANNOT_RUN
     _set_up_log(settings.log)
     if options.command == "check":
-        return asyncio.run(check.main(settings))
+        return asyncio.run(check.main(settings, warnings(options.config, settings)))
+    for sentence in warnings(options.config, settings):
+        logging.getLogger("lethe").warning("%s", sentence)
     try:
         if options.command == "audit":
             return asyncio.run(_audit(settings, options))
@@ -79,7 +81,7 @@ def _takes_config(command: argparse.ArgumentParser) -> None:
 
 
 async def _audit(settings: Settings, options: argparse.Namespace) -> int:
-    path = settings.data_dir / app.DATABASE
+    path = settings.data_dir / FILE
     if not path.exists():
         raise StorageError(f"{path} isn't there: the bot hasn't run yet, or data_dir names another place")
     if options.action == "export":

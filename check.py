@@ -10,23 +10,21 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-import app
 from config import Settings
 from homeserver.api import Api, BadToken, Forbidden, HomeserverError
 from homeserver.login import login, logout, whoami
 from homeserver.rooms import Rooms, RoomState
-from homeserver.store import Credentials, MatrixError
+from homeserver.store import Credentials, DeadToken, MatrixError
 from homeserver.synapse import Synapse
 from removal.times import format_duration
 from storage import meta
-from storage.database import StorageError
+from storage.database import FILE, StorageError
 from texts import Texts, plain
 
 
@@ -60,18 +58,31 @@ class Report:
         self.say(Mark.BAD, key, **values)
 
 
-async def main(settings: Settings) -> int:
-    """Looks at everything; returns the process's exit code: 0 where the bot could run, 1 where something is missing."""
+async def main(settings: Settings, warnings: list[str]) -> int:
+    """Looks at everything.
+
+    Args:
+        warnings: sentences about the settings themselves.
+
+    Returns:
+        The process's exit code: 0 where the bot could run, 1 where something is missing.
+    """
     report = Report(Texts(settings.language, settings.command_prefix))
     look_at_data_dir(settings.data_dir, report)
-    look_at_settings(settings, report)
+    look_at_settings(settings, warnings, report)
     try:
-        async with aiohttp.ClientSession() as session, _logged_in(settings, session, report) as api:
-            if api is not None:
-                await look_at_homeserver(settings, api, report)
+        async with aiohttp.ClientSession() as session:
+            # First: where accounts live elsewhere, a log-in with a password fails, and its answer explains nothing.
+            if await Synapse(Api(session, settings.homeserver.url, None)).uses_mas():
+                report.bad("mas")
+            else:
+                report.good("no_mas")
+                async with _logged_in(settings, session, report) as api:
+                    if api is not None:
+                        await look_at_homeserver(settings, api, report)
     except HomeserverError as error:
         report.bad("unreachable", url=settings.homeserver.url, error=str(error))
-    except (MatrixError, StorageError) as error:
+    except (MatrixError, StorageError, OSError) as error:
         report.bad("broken", error=str(error))
     if report.failed:
         report.bad("verdict_bad")
@@ -92,40 +103,54 @@ def look_at_data_dir(path: Path, report: Report) -> None:
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         report.bad("data_dir_unusable", path=str(path))
         return
-    loose = [p for p in (path, *path.rglob("*")) if stat.S_IMODE(p.stat().st_mode) & 0o077]
+    loose = [p for p in (path, *path.rglob("*")) if _open_to_others(p)]
     if loose:
         report.bad("data_dir_open", path=str(path), files=[str(p) for p in loose[:5]])
     else:
         report.good("data_dir", path=str(path))
 
 
-def look_at_settings(settings: Settings, report: Report) -> None:
+def _open_to_others(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False  # a running bot's databases have files that come and go
+    return bool(stat.S_IMODE(mode) & 0o077) and not stat.S_ISLNK(mode)
+
+
+def look_at_settings(settings: Settings, warnings: list[str], report: Report) -> None:
     """Settings that work and that the admin should know about."""
+    for sentence in warnings:
+        report.warn("setting", sentence=sentence)
     own = settings.self_service
-    if not own.enabled:
+    if own.enabled:
+        report.good("self_service_on", period=format_duration(own.grace_period))
+    else:
         report.good("self_service_off")
-        return
-    report.good("self_service_on", period=format_duration(own.grace_period))
-    if own.grace_period == timedelta(0):
-        report.warn("no_grace_period")
 
 
 @asynccontextmanager
 async def _logged_in(settings: Settings, session: aiohttp.ClientSession, report: Report) -> AsyncIterator[Api | None]:
     """An API with a token: the configured one, the stored one, or one that ends when this is left."""
     home = settings.homeserver
-    stored = Credentials.load(settings.data_dir) if settings.data_dir.exists() else None
+    stored = Credentials.load(settings.data_dir)
     token = home.access_token.get_secret_value() if home.access_token else stored.access_token if stored else None
     if token is not None:
         api = Api(session, home.url, token)
-        user_id, _device_id = await whoami(api)
-        if user_id != home.user_id:
-            report.bad("wrong_account", user=user_id, wanted=home.user_id)
-            yield None
+        try:
+            user_id, _device_id = await whoami(api)
+        except DeadToken:
+            if home.password is None:
+                raise
+            report.warn("stale_token")  # the bot itself does as we do now: it logs in anew
+        else:
+            if user_id != home.user_id:
+                report.bad("wrong_account", user=user_id, wanted=home.user_id)
+                yield None
+                return
+            report.good("token", user=user_id, url=home.url)
+            yield api
             return
-        report.good("token", user=user_id, url=home.url)
-        yield api
-        return
     if home.password is None:
         report.bad("no_way_in")
         yield None
@@ -142,10 +167,6 @@ async def _logged_in(settings: Settings, session: aiohttp.ClientSession, report:
 async def look_at_homeserver(settings: Settings, api: Api, report: Report) -> None:
     """Everything that only the homeserver can tell."""
     synapse, rooms = Synapse(api), Rooms(api)
-    if await synapse.uses_mas():
-        report.bad("mas")
-        return
-    report.good("no_mas")
     if not await synapse.is_admin():
         report.bad("no_admin", user=settings.homeserver.user_id)
         return
@@ -172,9 +193,9 @@ async def look_at_homeserver(settings: Settings, api: Api, report: Report) -> No
 
 async def _admin_room(settings: Settings, rooms: Rooms, report: Report) -> str | None:
     wanted = settings.admin_room
-    database = settings.data_dir / app.DATABASE
-    pinned = meta.peek(database, app.ADMIN_ROOM)
-    if meta.peek(database, app.ADMIN_ROOM_SETTING) != wanted:
+    database = settings.data_dir / FILE
+    pinned = meta.peek(database, meta.ADMIN_ROOM)
+    if meta.peek(database, meta.ADMIN_ROOM_SETTING) != wanted:
         pinned = None
     if not wanted.startswith("#"):
         return pinned or wanted

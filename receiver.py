@@ -6,10 +6,15 @@ import asyncio
 
 from events import Incoming, Invite, SyncBatch
 from ledger import Ledger
-from storage import inbox, meta
+from storage import inbox, meta, requests
 from storage.database import Transaction
 
 SINCE = "since"
+CLOCKS_DIFFER_MS = 1_000
+"""How far the homeserver's clock may be behind ours before a reaction in time is taken for late."""
+POLL_MS = 30_000
+"""How long a sync waits for something to tell, where nothing has to be known earlier."""
+SHORTEST_POLL_MS = 250
 INVITE = "lethe.invite"
 """The type under which an invite waits in the inbox; no homeserver sends it in a timeline."""
 
@@ -21,7 +26,8 @@ class Receiver:
         self._ledger = ledger
         self._bot_id = bot_id
         self.new_keys = asyncio.Event()
-        """Set where keys arrived with which an event may be read that couldn't be before."""
+        """Set where keys arrived with which an event may be read that couldn't be before, and where such an event
+        arrived."""
 
     async def since(self) -> str | None:
         """The token to go on from; None before the first sync."""
@@ -39,8 +45,21 @@ class Receiver:
             for invite in batch.invites:
                 await self._add_invite(entry.tx, invite, batch.since, entry.now)
             await meta.put(entry.tx, SINCE, batch.since)
-        if batch.new_sessions:
+        if batch.new_sessions or any(event.undecryptable for event in events):
             self.new_keys.set()
+
+    async def poll_ms(self) -> int:
+        """How long the next sync may wait: not much beyond the end of a prompt, which is told once we've heard all
+        that was said until then."""
+        async with self._ledger.database.transaction() as tx:
+            expires_ts = await requests.next_expiry(tx)
+        if expires_ts is None:
+            return POLL_MS
+        left = expires_ts + CLOCKS_DIFFER_MS + 50 - self._ledger.clock()
+        if left <= 0:
+            # One look more is needed. Where the prompt stays open even so, something else holds it up: no hurry then.
+            left = max(SHORTEST_POLL_MS, -left)
+        return min(left, POLL_MS)
 
     def _matters(self, event: Incoming) -> bool:
         return event.sender != self._bot_id or event.state_key is not None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 from authority import AdminRoom
 from events import Incoming
 from handlers.desk import Desk
-from handlers.moderation import ask_again
+from handlers.moderation import HOUR_MS, ask_again
+from ledger import Entry
 from removal.facts import changed_meanwhile
-from removal.lifecycle import Cancelled, ConfirmationWithdrawn, Confirmed, Declined, Event, TargetChanged
+from removal.lifecycle import Cancelled, ConfirmationWithdrawn, Confirmed, Declined, Event, TargetChanged, decide
 from removal.plan import Kind
 from removal.protection import refuse_account, refuse_name
 from removal.request import UNCONFIRMED, Request, State
@@ -54,7 +56,8 @@ async def reacted(desk: Desk, event: Incoming, room: AdminRoom) -> bool:
         decided = Declined(event.sender)
     else:
         decided = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
-        if request.state is State.AWAITING_CONFIRMATION and await settle_if_changed(desk, request, room, event):
+        counts = not decide(request, decided, desk.ledger.clock()).refusal
+        if counts and await settle_if_changed(desk, request, room, event):
             return True
     await decide_and_answer(desk, event, request, decided)
     return True
@@ -64,6 +67,8 @@ async def decide_and_answer(desk: Desk, event: Incoming, request: Request, decid
     """Applies a person's decision; where it changes nothing, says so in one clear word, or not at all."""
     async with desk.ledger.entry(event) as entry:
         request = await entry.request(request.id)
+        if isinstance(decided, Confirmed):
+            request = await _hold_to_cap(desk, entry, request, event.sender)
         decision = await entry.apply(request, decided, actor=event.sender)
         # A second ✅ does nothing; it needs no comment either.
         if decision.refusal and not (
@@ -74,6 +79,20 @@ async def decide_and_answer(desk: Desk, event: Incoming, request: Request, decid
                 event, "not_changed", request_id=request.id, why=decision.refusal,
                 requester=request.requester_id, over_cap=over_cap,
             )  # fmt: skip
+
+
+async def _hold_to_cap(desk: Desk, entry: Entry, request: Request, by: str) -> Request:
+    """Looks at the cap per hour once more: who opens many prompts first and answers them later reaches it too."""
+    if request.state is not State.AWAITING_CONFIRMATION or request.kind is not Kind.MODERATION:
+        return request
+    if by != request.requester_id or request.rules.needs_other:
+        return request
+    lately = await requests.confirmed_since(entry.tx, by, entry.now - HOUR_MS)
+    if lately < desk.settings.moderators.max_removals_per_hour:
+        return request
+    request = await requests.save(entry.tx, replace(request, rules=replace(request.rules, needs_other=True)))
+    await entry.show_card(request)
+    return request
 
 
 async def settle_if_changed(desk: Desk, request: Request, room: AdminRoom, event: Incoming | None = None) -> bool:

@@ -19,7 +19,7 @@ from handlers.commands import Commands
 from handlers.desk import Asked, Desk
 from handlers.invites import Invites
 from handlers.words import Message, read
-from homeserver.api import Forbidden, HomeserverError, Refused
+from homeserver.api import BadToken, Forbidden, HomeserverError, Refused
 from receiver import INVITE
 from storage import inbox
 
@@ -76,7 +76,10 @@ class Dispatcher:
         try:
             return await self._handle(event)
         except Refused as error:
-            return await self._incident(event, error)
+            if not isinstance(error, BadToken):
+                return await self._incident(event, error)
+            log.warning("event %s waits for a token that works: %s", event.event_id, error)
+            return False
         except HomeserverError as error:
             log.warning("event %s waits: %s", event.event_id, error)
             return False

@@ -25,7 +25,7 @@ from homeserver.identity import CrossSigning, Identity, IdentityStatus
 from homeserver.machine import Machine
 from homeserver.signing import Owner
 from homeserver.store import Credentials, StoreLock, private_directory
-from homeserver.sync import Sync
+from homeserver.sync import PollMs, Sync, usual_poll_ms
 from homeserver.timeline import ENCRYPTED, Reader
 
 _IN_CLEAR = frozenset({"m.reaction"})
@@ -79,7 +79,10 @@ class Matrix:
 
     @property
     def last_synced_ts(self) -> int | None:
-        """When the last sync was stored, by this machine's clock (ms); None before the first."""
+        """When the last sync that was stored was asked for, by this machine's clock (ms); None before the first.
+
+        Everything that the homeserver had by then has been stored.
+        """
         return self._running.sync.last_synced_ts if self._running else None
 
     # Coming and going
@@ -159,7 +162,11 @@ class Matrix:
     # Hearing
 
     async def sync_forever(
-        self, since: str | None, store: Callable[[SyncBatch], Awaitable[None]], stop: asyncio.Event
+        self,
+        since: str | None,
+        store: Callable[[SyncBatch], Awaitable[None]],
+        stop: asyncio.Event,
+        poll_ms: PollMs = usual_poll_ms,
     ) -> None:
         """Hears until `stop` is set.
 
@@ -167,23 +174,24 @@ class Matrix:
             since: the token of the last batch that was stored.
             store: keeps a batch's events and its token together.
             stop: ends it.
+            poll_ms: how long the homeserver may wait for something to tell, asked before each sync.
 
         Raises:
             DeadToken: the token is dead.
         """
-        await self._started().sync.run(since, store, stop)
+        await self._started().sync.run(since, store, stop, poll_ms)
 
     async def decrypt(self, event: Incoming) -> Incoming | None:
         """Tries an undecryptable event again.
 
         Returns:
-            It, decrypted; or None where its key is still missing, or where it turned out forged (the log says so).
+            It, decrypted; still marked `undecryptable` where its key is still missing; or None where it turned out
+            forged (the log says so).
 
         Raises:
             HomeserverError: the homeserver doesn't say whose device it was; asking again is safe.
         """
-        read = await self._started().reader.read(event)
-        return None if read is None or read.undecryptable else read
+        return await self._started().reader.read(event)
 
     # Speaking
 

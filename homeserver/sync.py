@@ -38,7 +38,13 @@ _PAGES_MAX = 200
 """Of one room's gap: 20,000 events. Whoever writes more while we are away is not heard to the end."""
 
 Store = Callable[[SyncBatch], Awaitable[None]]
+PollMs = Callable[[], Awaitable[int]]
 Answer = TypeVar("Answer")
+
+
+async def usual_poll_ms() -> int:
+    """Where nothing has to be known at a certain time."""
+    return POLL_MS
 
 
 class _Stopped(Exception):
@@ -81,29 +87,32 @@ class Sync:
         self._own_keys_changed = own_keys_changed
         self._log = log
         self._backoff = backoff or Backoff()
+        self._asked_ts: int | None = None
         self.last_synced_ts: int | None = None
 
-    async def run(self, since: str | None, store: Store, stop: asyncio.Event) -> None:
+    async def run(self, since: str | None, store: Store, stop: asyncio.Event, poll_ms: PollMs) -> None:
         """Until `stop` is set; a batch that is being stored then is stored to its end.
 
         Args:
             since: the last batch's token that was stored; None at the very first start.
             store: keeps a batch and its token, both or neither. What it raises ends the loop.
             stop: ends the loop within moments.
+            poll_ms: asked before each sync how long the homeserver may wait for something to tell.
 
         Raises:
             DeadToken: the token is dead.
         """
         try:
-            await self._run(since, store, stop)
+            await self._run(since, store, stop, poll_ms)
         except _Stopped:
             return
 
-    async def _run(self, since: str | None, store: Store, stop: asyncio.Event) -> None:
+    async def _run(self, since: str | None, store: Store, stop: asyncio.Event, poll_ms: PollMs) -> None:
         first = True
         while True:
             # The first one answers at once: whoever waits for the bot to be there needn't wait for the next event.
-            answer = await self._patiently(lambda: self._ask(since, 0 if first else POLL_MS), stop)  # noqa: B023
+            wait_ms = 0 if first else await poll_ms()
+            answer = await self._patiently(lambda: self._ask(since, wait_ms), stop)  # noqa: B023
             first = False
             self._crypto.receive(_list(_object(answer.get("to_device")).get("events")))
             self._note_devices(answer)
@@ -111,7 +120,7 @@ class Sync:
             await store(batch)
             since = batch.since
             self._crypto.told_of(batch.new_sessions)
-            self.last_synced_ts = time.time_ns() // 1_000_000
+            self.last_synced_ts = self._asked_ts
             await _unless(stop, self._keep_keys(answer))
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, Answer]], stop: asyncio.Event) -> Answer:
@@ -142,6 +151,7 @@ class Sync:
         }
         if since is not None:
             params["since"] = since
+        self._asked_ts = time.time_ns() // 1_000_000
         answer = await self._api.call("GET", "/_matrix/client/v3/sync", params=params, timeout=timeout_ms / 1000 + 90)
         if not isinstance(answer.get("next_batch"), str):
             raise BadAnswer("GET /_matrix/client/v3/sync: the answer lacks next_batch")

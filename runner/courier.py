@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from homeserver.api import Forbidden, HomeserverError, NotFound, RateLimited, Refused
+from homeserver.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
 from ledger import Ledger
 from storage import outbox
 from storage.outbox import Outgoing
@@ -101,7 +101,8 @@ class Courier:
             self._all_paused_until = max(self._all_paused_until, now + wait + 0.05)
             log.info("the homeserver limits our messages: waiting %.1f s", wait)
             return
-        lasting = isinstance(error, Refused) and not isinstance(error, Forbidden | NotFound)
+        # A dead token says nothing about the message: it goes out once there is a new one.
+        lasting = isinstance(error, Refused) and not isinstance(error, Forbidden | NotFound | BadToken)
         gone = isinstance(error, Forbidden | NotFound) and message.room_id != self._keep_trying_in()
         if lasting or gone:
             log.error("message %s to %s is given up: %s", message.purpose, message.room_id, error)

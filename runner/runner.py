@@ -12,10 +12,10 @@ import random
 from collections.abc import Awaitable, Callable
 
 from homeserver.api import HomeserverError
-from ledger import Ledger
+from ledger import Entry, Ledger
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
 from removal.plan import Step
-from removal.request import ENDED, Failure, Request, State
+from removal.request import Failure, Request, State
 from runner.problem import Problem, classify
 from runner.steps import Steps
 from storage import inbox, requests
@@ -111,34 +111,38 @@ class Runner:
             await self._ledger.notify()
 
     async def _work(self, request_id: int) -> None:
-        while True:
-            async with self._ledger.entry() as entry:
-                request = await entry.request(request_id)
-                if request.state in ENDED or request.state not in (State.RUNNING, State.RELEASING):
-                    return
-                step = Step.RELEASE
-                if request.state is State.RUNNING:
-                    record = request.current_step
-                    if record is None:
-                        return
-                    step = record.step
-                    request = (await entry.apply(request, StepStarted(step))).request
+        async with self._ledger.entry() as entry:
+            begun = await self._begin(entry, request_id)
+        while begun is not None:
+            request, step = begun
             event = await self._attempt(request, step)
-            if event is None:
-                continue
+            # One transaction for a step's end and the next one's start: no crash comes between the last look at the
+            # confirmation, which ends the snapshot, and the first step that changes something.
             async with self._ledger.entry() as entry:
-                request = await entry.request(request_id)
-                decision = await entry.apply(request, event)
+                if event is not None:
+                    request = (await entry.apply(await entry.request(request_id), event)).request
+                later = event is not None and request.retry_ts is not None
+                begun = None if later else await self._begin(entry, request_id)
             if isinstance(event, StepFailed):
                 log.warning("%s: step %s failed (%s): %s", request.reference, step, event.failure, event.cause)
-            if decision.request.retry_ts is not None:
-                return
+
+    async def _begin(self, entry: Entry, request_id: int) -> tuple[Request, Step] | None:
+        """Stores that the next step is begun; None where there is none to do now."""
+        request = await entry.request(request_id)
+        if request.state is State.RELEASING:
+            return request, Step.RELEASE
+        record = request.current_step
+        if request.state is not State.RUNNING or record is None:
+            return None
+        return (await entry.apply(request, StepStarted(record.step))).request, record.step
 
     async def _attempt(self, request: Request, step: Step) -> Event | None:
+        """Does a step; None where the last look before the first change said no."""
         try:
+            answer = await self._steps.do(step, request)
             if step is Step.SNAPSHOT and not await self._recheck(request):
                 return None
-            return StepDone(step, await self._steps.do(step, request))
+            return StepDone(step, answer)
         except Problem as problem:
             return _failed(step, problem)
         except HomeserverError as error:

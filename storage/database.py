@@ -15,6 +15,8 @@ import aiosqlite
 from storage.migrations import MIGRATIONS
 
 Row = sqlite3.Row
+FILE = "lethe.db"
+"""The file's name in the data directory."""
 
 
 class StorageError(Exception):

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from storage.database import StorageError, Transaction
 
+ADMIN_ROOM = "admin_room"
+"""The room that is obeyed: an address is resolved once, and from then on this id holds."""
+ADMIN_ROOM_SETTING = "admin_room.configured"
+"""What the settings said when it was pinned."""
+
 
 async def get(tx: Transaction, key: str) -> str | None:
     row = await tx.one("SELECT value FROM meta WHERE key = ?", key)

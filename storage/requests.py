@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from removal.lifecycle import wake_ts
-from removal.request import ENDED, Request, State
+from removal.request import ENDED, UNCONFIRMED, Request, State
 from storage.database import Row, StorageError, Transaction
 
 
@@ -68,6 +68,16 @@ async def due(tx: Transaction, now: int) -> list[Request]:
 async def next_wake(tx: Transaction, after: int) -> int | None:
     """The next time at which any request wants attention."""
     row = await tx.one("SELECT MIN(wake_ts) AS ts FROM requests WHERE wake_ts > ?", after)
+    return row["ts"] if row else None
+
+
+async def next_expiry(tx: Transaction) -> int | None:
+    """When the next unconfirmed request ends, or should have."""
+    marks = ", ".join("?" for _ in UNCONFIRMED)
+    row = await tx.one(
+        f"SELECT MIN(wake_ts) AS ts FROM requests WHERE open = 1 AND state IN ({marks})",  # noqa: S608 - marks only
+        *UNCONFIRMED,
+    )
     return row["ts"] if row else None
 
 
