@@ -28,7 +28,7 @@ from homeserver.matrix import Matrix
 from homeserver.rooms import Rooms
 from homeserver.store import DeadToken
 from homeserver.synapse import Synapse
-from ledger import Ledger
+from ledger import Clock, Ledger
 from receiver import CLOCKS_DIFFER_MS, Receiver
 from removal.request import State
 from runner.courier import Courier
@@ -56,8 +56,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) -> None:
     """Runs the bot until `stop` is set.
+
+    Args:
+        clock: gives the time in milliseconds since 1970.
 
     Raises:
         CannotRun: something has to be mended first.
@@ -81,7 +84,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         rooms, synapse = Rooms(matrix.api), Synapse(matrix.api)
         ready = asyncio.create_task(_ready(settings, rooms, synapse, database))
         if await _unless_stopped(ready, stop):
-            await _serve(settings, matrix, rooms, synapse, database, ready.result(), stop)
+            await _serve(settings, matrix, rooms, synapse, database, ready.result(), stop, clock)
     finally:
         await matrix.close()
         await database.close()
@@ -159,6 +162,7 @@ async def _serve(
     database: Database,
     admin_room_id: str,
     stop: asyncio.Event,
+    clock: Clock,
 ) -> None:
     policy = Policy(
         bot_id=settings.homeserver.user_id,
@@ -168,19 +172,25 @@ async def _serve(
         protected=settings.protected_users,
     )
     authority = Authority(rooms, synapse, policy, admin_room_id)
-    ledger = Ledger(database, Texts(settings.language, settings.command_prefix), now_ms)
+    ledger = Ledger(database, Texts(settings.language, settings.command_prefix), clock)
     desk = Desk(ledger, authority, synapse, settings, Files(matrix.api))
     receiver = Receiver(ledger, policy.bot_id)
     courier = Courier(ledger, matrix, lambda: authority.admin_room_id)
     runner = Runner(ledger, Steps(synapse), Recheck(desk), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     dispatcher = Dispatcher(desk, Commands(settings.command_prefix), Invites(desk, matrix))
 
+    async def back() -> None:
+        """The homeserver answers again: what waits is tried at once, and only then does the back-off go on."""
+        courier.nudge()
+        runner.nudge()
+        await ledger.notify()
+
     since = await receiver.since()
     log.info("Lethe is running as %s, admin room %s", policy.bot_id, admin_room_id)
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in {
-            "sync": matrix.sync_forever(since, receiver.store, stop, receiver.poll_ms),
+            "sync": matrix.sync_forever(since, receiver.store, stop, receiver.poll_ms, back),
             "dispatcher": dispatcher.run(),
             "courier": courier.run(),
             "runner": runner.run(),

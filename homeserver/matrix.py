@@ -25,7 +25,7 @@ from homeserver.identity import CrossSigning, Identity, IdentityStatus
 from homeserver.machine import Machine
 from homeserver.signing import Owner
 from homeserver.store import Credentials, StoreLock, private_directory
-from homeserver.sync import PollMs, Sync, usual_poll_ms
+from homeserver.sync import Back, PollMs, Sync, usual_poll_ms
 from homeserver.timeline import ENCRYPTED, Reader
 
 _IN_CLEAR = frozenset({"m.reaction"})
@@ -167,6 +167,7 @@ class Matrix:
         store: Callable[[SyncBatch], Awaitable[None]],
         stop: asyncio.Event,
         poll_ms: PollMs = usual_poll_ms,
+        back: Back | None = None,
     ) -> None:
         """Hears until `stop` is set.
 
@@ -175,11 +176,12 @@ class Matrix:
             store: keeps a batch's events and its token together.
             stop: ends it.
             poll_ms: how long the homeserver may wait for something to tell, asked before each sync.
+            back: awaited when the homeserver answers again after it didn't.
 
         Raises:
             DeadToken: the token is dead.
         """
-        await self._started().sync.run(since, store, stop, poll_ms)
+        await self._started().sync.run(since, store, stop, poll_ms, back)
 
     async def decrypt(self, event: Incoming) -> Incoming | None:
         """Tries an undecryptable event again.

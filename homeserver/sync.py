@@ -39,6 +39,7 @@ _PAGES_MAX = 200
 
 Store = Callable[[SyncBatch], Awaitable[None]]
 PollMs = Callable[[], Awaitable[int]]
+Back = Callable[[], Awaitable[None]]
 Answer = TypeVar("Answer")
 
 
@@ -87,10 +88,13 @@ class Sync:
         self._own_keys_changed = own_keys_changed
         self._log = log
         self._backoff = backoff or Backoff()
+        self._failing = False
         self._asked_ts: int | None = None
         self.last_synced_ts: int | None = None
 
-    async def run(self, since: str | None, store: Store, stop: asyncio.Event, poll_ms: PollMs) -> None:
+    async def run(
+        self, since: str | None, store: Store, stop: asyncio.Event, poll_ms: PollMs, back: Back | None = None
+    ) -> None:
         """Until `stop` is set; a batch that is being stored then is stored to its end.
 
         Args:
@@ -98,16 +102,19 @@ class Sync:
             store: keeps a batch and its token, both or neither. What it raises ends the loop.
             stop: ends the loop within moments.
             poll_ms: asked before each sync how long the homeserver may wait for something to tell.
+            back: awaited when the homeserver answers again after it didn't.
 
         Raises:
             DeadToken: the token is dead.
         """
         try:
-            await self._run(since, store, stop, poll_ms)
+            await self._run(since, store, stop, poll_ms, back)
         except _Stopped:
             return
 
-    async def _run(self, since: str | None, store: Store, stop: asyncio.Event, poll_ms: PollMs) -> None:
+    async def _run(
+        self, since: str | None, store: Store, stop: asyncio.Event, poll_ms: PollMs, back: Back | None
+    ) -> None:
         first = True
         while True:
             # The first one answers at once: whoever waits for the bot to be there needn't wait for the next event.
@@ -121,6 +128,10 @@ class Sync:
             since = batch.since
             self._crypto.told_of(batch.new_sessions)
             self.last_synced_ts = self._asked_ts
+            if self._failing:
+                self._failing = False
+                if back is not None:
+                    await back()
             await _unless(stop, self._keep_keys(answer))
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, Answer]], stop: asyncio.Event) -> Answer:
@@ -136,6 +147,7 @@ class Sync:
             except HomeserverError as error:  # a refusal too: nobody mends it by our leaving
                 if isinstance(error, BadToken) and error.errcode:  # without a code it isn't the homeserver that speaks
                     raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
+                self._failing = True
                 wait = self._backoff.next_wait(error)
                 self._log.warning("Sync: %s. Trying again in %.0f s.", error, wait)
                 await _unless(stop, asyncio.sleep(wait))

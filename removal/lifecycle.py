@@ -337,7 +337,7 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
         state=StepState.FAILED,
         failure=e.failure,
         cause=e.cause,
-        answer=e.answer or record.answer,
+        answer={**record.answer, **e.answer},
         unsure=record.unsure or e.failure is Failure.PASSING,
     )
     r = r.with_step(record)

@@ -50,7 +50,7 @@ def classify(error: HomeserverError, request: Request, step: Step) -> Problem:
         return Problem(Failure.PASSING, cause)
     if isinstance(error, Forbidden):
         return Problem(Failure.NEEDS_PERSON, cause, "forbidden")
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFound) and error.errcode != "M_UNRECOGNIZED":  # that names a missing path, not an account
         return Problem(Failure.IMPOSSIBLE, cause, "gone")
     if isinstance(error, Refused):
         return Problem(Failure.NEEDS_PERSON, cause, "identity_server" if identity_server_failed(error) else "refused")

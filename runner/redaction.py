@@ -9,8 +9,8 @@ import asyncio
 from typing import Any
 
 from homeserver.answers import RedactStatus
-from homeserver.api import NotFound
-from homeserver.synapse import REDACTION, Synapse
+from homeserver.api import NotFound, Refused
+from homeserver.synapse import REDACTION, Synapse, already_redacting
 from removal.plan import Step
 from removal.request import Failure, Request
 from runner.problem import Problem
@@ -36,12 +36,13 @@ async def redact(synapse: Synapse, request: Request) -> dict[str, Any]:
     if not rooms or record is None:
         return {"redact_id": "", "rooms": 0, "failed": 0}
     lift = request.suspended and await _any_old(synapse, rooms)
-    redact_id = await _started_before(synapse, request)
+    others = _others(request)
+    redact_id = await _started_before(synapse, request, others)
     if lift:
         await synapse.suspend(request.target_id, False)
     try:
         if redact_id is None:
-            redact_id = await synapse.redact(request.target_id, rooms, reason=request.reason or None, limit=PER_ROOM)
+            redact_id = await _start(synapse, request, rooms, others)
         status = await _until_over(synapse, redact_id)
     finally:
         if lift:
@@ -52,8 +53,32 @@ async def redact(synapse: Synapse, request: Request) -> dict[str, Any]:
         cause = f"{failed} of the messages could not be redacted" if failed else "the redaction failed"
         if status.error:
             cause += f": {status.error[:200]}"
+        # Should a person ask for another attempt, this one isn't taken for it.
+        answer["others"] = sorted({*others, redact_id})
         raise Problem(Failure.NEEDS_PERSON, cause, "redaction_failed", answer=answer)
     return answer
+
+
+def _others(request: Request) -> set[str]:
+    """The redactions of this account that aren't this attempt's: older ones, somebody else's, and failed ones."""
+    snapshot, record = request.record(Step.SNAPSHOT), request.record(Step.REDACT)
+    before = snapshot.answer.get("redactions", []) if snapshot else []
+    return {*before, *(record.answer.get("others", []) if record else [])}
+
+
+async def _start(synapse: Synapse, request: Request, rooms: list[str], others: set[str]) -> str:
+    try:
+        return await synapse.redact(request.target_id, rooms, reason=request.reason or None, limit=PER_ROOM)
+    except Refused as error:
+        if already_redacting(error):
+            raise await _somebody_elses(synapse, request, others) from None
+        raise
+
+
+async def _somebody_elses(synapse: Synapse, request: Request, others: set[str]) -> Problem:
+    known = {task.id for task in await synapse.scheduled_tasks(request.target_id, REDACTION)}
+    cause = "another redaction of this account's messages is under way"
+    return Problem(Failure.PASSING, cause, answer={"others": sorted(others | known)})
 
 
 async def _any_old(synapse: Synapse, rooms: list[str]) -> bool:
@@ -67,23 +92,19 @@ async def _any_old(synapse: Synapse, rooms: list[str]) -> bool:
     return False
 
 
-async def _started_before(synapse: Synapse, request: Request) -> str | None:
-    """The task that an earlier attempt started, where it isn't known to have failed; None where ours is still to be
-    started.
+async def _started_before(synapse: Synapse, request: Request, others: set[str]) -> str | None:
+    """The task that an earlier attempt started; None where ours is still to be started.
 
-    A crash between asking for a redaction and storing its id leaves a task whose id we don't know: on a second attempt
-    it's the one that is younger than the first attempt.
+    A crash between asking for a redaction and storing its id leaves a task whose id we don't know: on a later attempt
+    it's the one that wasn't there before. Clocks aren't compared: the homeserver's may differ from ours.
     """
     record = request.record(Step.REDACT)
     tasks = await synapse.scheduled_tasks(request.target_id, REDACTION)
-    if record is None or record.started_ts is None:
-        return None
-    failed_before = str(record.answer.get("redact_id", ""))
-    ours = [t for t in tasks if t.timestamp_ms >= record.started_ts and t.id != failed_before]
-    if record.attempts > 1 and ours:
+    ours = [task for task in tasks if task.id not in others]
+    if record is not None and record.attempts > 1 and ours:
         return max(ours, key=lambda task: task.timestamp_ms).id
     if any(not task.status.over for task in tasks):
-        raise Problem(Failure.PASSING, "another redaction of this account's messages is under way")
+        raise await _somebody_elses(synapse, request, others)
     return None
 
 

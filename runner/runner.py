@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from homeserver.api import HomeserverError
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 SIDE_BY_SIDE = 4
 """Requests worked on at once: above four, Synapse only answers later, not more (measured, see docs/design.md)."""
 LONGEST_NAP_MS = 30_000
+NUDGES_APART = 30.0
+"""Seconds."""
 
 Recheck = Callable[[Request], Awaitable[bool]]
 
@@ -46,11 +49,15 @@ class Runner:
         self._synced_ts = synced_ts
         self._active: dict[str, int] = {}
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
-        self._at_once = True
+        self._at_once = True  # the bot has just started
+        self._nudged = -NUDGES_APART
 
     def nudge(self) -> None:
-        """Failed steps are tried at once: the homeserver answers again, or the bot has just started."""
-        self._at_once = True
+        """Failed steps are tried at once: the homeserver answers again. Not more often than every half minute, so
+        that one which answers every other time isn't asked without a pause."""
+        now = time.monotonic()
+        if now >= self._nudged + NUDGES_APART:
+            self._at_once, self._nudged = True, now
 
     async def run(self) -> None:
         """Runs until cancelled."""

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from homeserver.answers import User
-from homeserver.synapse import JOIN_STATES, Synapse
+from homeserver.api import NotFound
+from homeserver.synapse import JOIN_STATES, REDACTION, Synapse
 from removal.plan import Media, Proof, Step, proofs_for
 from removal.request import Failure, Request, State
-from runner.handover import hand_over
+from runner.handover import hand_over, only_admin
 from runner.problem import Problem
 from runner.redaction import redact
 
@@ -63,9 +64,23 @@ class Steps:
         return user
 
     async def _snapshot(self, request: Request) -> Answer:
+        """What later steps and the receipt need, and can't find out any more once they began."""
         user = await self._account(request)
         rooms = await self._synapse.joined_rooms(request.target_id)
-        return {"rooms": rooms, "room_count": len(rooms), "suspended_before": user.suspended}
+        answer = {
+            "rooms": rooms,
+            "room_count": len(rooms),
+            "suspended_before": user.suspended,
+            "devices": len(await self._synapse.devices(request.target_id)),
+            "threepids": ", ".join(sorted(set(user.threepid_media))),
+            "media": await self._synapse.media_total(request.target_id),
+        }
+        if request.options.handover:
+            answer["only_admin"] = await only_admin(self._synapse, request.target_id, rooms)
+        if request.options.redact:
+            tasks = await self._synapse.scheduled_tasks(request.target_id, REDACTION)
+            answer["redactions"] = [task.id for task in tasks]
+        return answer
 
     async def _suspend(self, request: Request) -> Answer:
         await self._synapse.suspend(request.target_id, True)
@@ -135,7 +150,12 @@ class Steps:
         before = bool(snapshot and snapshot.answer.get("suspended_before"))
         if request.state is State.RELEASING and before:
             return {"suspended": True}
-        await self._synapse.suspend(request.target_id, False)
+        try:
+            await self._synapse.suspend(request.target_id, False)
+        except NotFound:
+            if request.state is State.RELEASING and await self._synapse.user(request.target_id) is None:
+                return {"suspended": False}  # the account is gone, and with it the mark
+            raise
         if (await self._account(request)).suspended:
             raise Problem(Failure.PASSING, "the homeserver still shows the account as suspended")
         return {"suspended": False}
