@@ -35,7 +35,7 @@ async def verify(path: Path, head: str | None, texts: Texts) -> int:
     database = Database(path)
     await database.open()
     try:
-        async with database.transaction() as tx:
+        async with database.transaction(only_reading=True) as tx:
             verdict = await audit.verify(tx, head)
     finally:
         await database.close()

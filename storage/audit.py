@@ -112,30 +112,34 @@ async def find(
     limit: int = 50,
 ) -> list[AuditRow]:
     """Rows that name this person (as actor or target) or request, newest first; `after_id` walks oldest first."""
-    where, values = ["1 = 1"], []
-    if user_id is not None:
-        # Two indexed look-ups are quick where one OR over a million rows is not.
-        where.append(
-            "id IN (SELECT id FROM (SELECT id FROM audit WHERE target = ? ORDER BY id DESC LIMIT ?) "
-            "UNION SELECT id FROM (SELECT id FROM audit WHERE actor = ? ORDER BY id DESC LIMIT ?))"
-        )
-        values += [user_id, limit, user_id, limit]
+    filters: list[tuple[str, object]] = []
     if request_id is not None:
-        where.append("request_id = ?")
-        values.append(request_id)
+        filters.append(("request_id = ?", request_id))
     if since_ts is not None:
-        where.append("ts >= ?")
-        values.append(since_ts)
+        filters.append(("ts >= ?", since_ts))
     if after_id is not None:
-        where.append("id > ?")
-        values.append(after_id)
+        filters.append(("id > ?", after_id))
     order = "ASC" if after_id is not None else "DESC"
-    rows = await tx.all(
-        f"SELECT * FROM audit WHERE {' AND '.join(where)} ORDER BY id {order} LIMIT ?",  # noqa: S608 - constants only
-        *values,
-        limit,
-    )
+    if user_id is None:
+        # By time alone, the index on time is walked from its newest end; else the order of ids is at hand.
+        by = "ts" if [each for each, _ in filters] == ["ts >= ?"] else "id"
+        rows = await _select(tx, "*", filters, f"{by} {order}, id {order}", limit)
+    else:
+        # Two indexed look-ups are quick where one OR over a million rows is not.
+        found: set[int] = set()
+        for column in ("target = ?", "actor = ?"):
+            ids = await _select(tx, "id", [(column, user_id), *filters], f"id {order}", limit)
+            found.update(int(row["id"]) for row in ids)
+        chosen = sorted(found, reverse=order == "DESC")[:limit]
+        within = "id IN (SELECT value FROM json_each(?))"
+        rows = await _select(tx, "*", [(within, json.dumps(chosen))], f"id {order}", limit)
     return [_row(row) for row in rows]
+
+
+async def _select(tx: Transaction, what: str, filters: list[tuple[str, object]], order: str, limit: int) -> list[Row]:
+    where = " AND ".join(each for each, _ in filters) or "1 = 1"
+    sql = f"SELECT {what} FROM audit WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608 - constants only
+    return await tx.all(sql, *(value for _, value in filters), limit)
 
 
 async def forget_before(tx: Transaction, before_ts: int) -> int:
@@ -157,21 +161,31 @@ async def verify(tx: Transaction, expected_head: str | None = None) -> Verdict:
         for row in rows:
             count += 1
             after = int(row["id"])
-            if not _fits(row, before):
+            # Ids leave no gap: what was rolled back gave its number back.
+            if after != count or not _fits(row, before):
                 return Verdict(count, before, after, found)
             before = row["hash"]
             found = found or (before == expected_head if expected_head is not None else None)
 
 
 def _fits(row: Row, before: str) -> bool:
-    if row["personal"] is not None:
-        personal = json.loads(row["personal"])
-        if _commitment(row["salt"], personal) != row["commitment"]:
+    try:
+        if not _personal_fits(row):
             return False
-        if (row["actor"], row["target"]) != (personal["actor"], personal["target"]):
-            return False
-    public = json.loads(row["public"])
-    return bool(_hash(before, row["ts"], row["action"], row["request_id"], public, row["commitment"]) == row["hash"])
+        public = json.loads(row["public"])
+        fits = _hash(before, row["ts"], row["action"], row["request_id"], public, row["commitment"]) == row["hash"]
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return False  # what isn't even readable was not written by us
+    return bool(fits)
+
+
+def _personal_fits(row: Row) -> bool:
+    if row["personal"] is None:  # dropped by retention, which drops all of it
+        return row["actor"] is None and row["target"] is None and row["salt"] is None
+    personal = json.loads(row["personal"])
+    if (row["actor"], row["target"]) != (personal["actor"], personal["target"]):
+        return False
+    return bool(_commitment(row["salt"], personal) == row["commitment"])
 
 
 def _row(row: Row) -> AuditRow:

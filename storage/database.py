@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,16 @@ class Transaction:
 class Database:
     """One connection, one transaction at a time: SQLite has one writer, and readers here never wait long."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = 5.0, migrations: Sequence[str] = MIGRATIONS) -> None:
+        """
+        Args:
+            path: the file.
+            patience: seconds to wait for another program that holds it.
+            migrations: the schema, as a list that only grows.
+        """
         self.path = path
+        self._migrations = migrations
+        self._patience = patience
         self._connection: aiosqlite.Connection | None = None
         self._lock = asyncio.Lock()
 
@@ -72,7 +81,7 @@ class Database:
         try:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=5)
+            self._connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=self._patience)
             self._connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 await self._connection.execute(f"PRAGMA {pragma}")
@@ -88,12 +97,12 @@ class Database:
         async with self.transaction() as tx:
             row = await tx.one("PRAGMA user_version")
             version = int(row[0]) if row else 0
-            if version > len(MIGRATIONS):
+            if version > len(self._migrations):
                 raise NewerDatabase(
-                    f"{self.path} has schema {version}, this Lethe knows up to {len(MIGRATIONS)}: "
+                    f"{self.path} has schema {version}, this Lethe knows up to {len(self._migrations)}: "
                     "it was written by a newer version, run that one"
                 )
-            for number, migration in enumerate(MIGRATIONS[version:], version + 1):
+            for number, migration in enumerate(self._migrations[version:], version + 1):
                 await tx.script(_statements(migration))
                 await tx.run(f"PRAGMA user_version = {number}")
 
@@ -104,8 +113,11 @@ class Database:
             await connection.close()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, only_reading: bool = False) -> AsyncIterator[Transaction]:
         """Everything done inside is committed together at the end, or, on any error, not at all.
+
+        Args:
+            only_reading: sees the database as it is at the start, and keeps no other program from writing meanwhile.
 
         Raises:
             StorageError: the disk is full, the file is read-only or locked by another program, …
@@ -115,23 +127,39 @@ class Database:
         async with self._lock:
             connection = self._connection
             try:
-                await connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                raise StorageError(f"{self.path}: {error}") from error
-            try:
+                await _to_the_end(connection.execute("BEGIN" if only_reading else "BEGIN IMMEDIATE"))
                 yield Transaction(connection)
-                # A cancelled task must not leave us in doubt whether the commit happened.
-                await asyncio.shield(connection.execute("COMMIT"))
+                await _to_the_end(connection.execute("COMMIT"))
             except BaseException as error:
-                await asyncio.shield(_rollback(connection))
+                await _to_the_end(_rollback(connection))
                 if isinstance(error, sqlite3.Error):
                     raise StorageError(f"{self.path}: {error}") from error
                 raise
 
 
 async def _rollback(connection: aiosqlite.Connection) -> None:
-    if connection.in_transaction:
+    # Statements run in order in a thread of their own: whether one of them ended the transaction (a commit that was
+    # cancelled, a full disk) shows only once it is this one's turn.
+    with contextlib.suppress(sqlite3.Error, ValueError):  # the latter: it was closed meanwhile
         await connection.execute("ROLLBACK")
+
+
+async def _to_the_end(work: Coroutine[Any, Any, object]) -> None:
+    """Waits for a statement even if the task is cancelled meanwhile, and is cancelled only then.
+
+    Else the next transaction could begin inside this one, and nobody would know whether a commit happened.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # whatever became of it, it was called off
+        raise cancelled
+    await task
 
 
 def _statements(script: str) -> list[str]:
