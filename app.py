@@ -15,9 +15,11 @@ import aiohttp
 from authority import Authority, Policy
 from config import Settings
 from handlers import moderation
-from handlers.commands import Commands
+from handlers.admin_room import AdminRoomGate
+from handlers.commands import for_admin_room, for_direct_messages
 from handlers.confirmation import Recheck
 from handlers.desk import Desk
+from handlers.direct import DirectGate
 from handlers.dispatch import Dispatcher
 from handlers.invites import Invites
 from handlers.unreadable import Unreadable
@@ -172,12 +174,19 @@ async def _serve(
         protected=settings.protected_users,
     )
     authority = Authority(rooms, synapse, policy, admin_room_id)
-    ledger = Ledger(database, Texts(settings.language, settings.command_prefix), clock)
+    texts = Texts(settings.language, settings.command_prefix)
+    ledger = Ledger(database, texts, clock, lambda: authority.admin_room_id)
     desk = Desk(ledger, authority, synapse, settings, Files(matrix.api))
     receiver = Receiver(ledger, policy.bot_id)
     courier = Courier(ledger, matrix, lambda: authority.admin_room_id)
     runner = Runner(ledger, Steps(synapse), Recheck(desk), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
-    dispatcher = Dispatcher(desk, Commands(settings.command_prefix), Invites(desk, matrix))
+    prefix = settings.command_prefix
+    dispatcher = Dispatcher(
+        desk,
+        AdminRoomGate(desk, for_admin_room(prefix)),
+        DirectGate(desk, for_direct_messages(prefix)),
+        Invites(desk, matrix),
+    )
 
     async def back() -> None:
         """The homeserver answers again: what waits is tried at once, and only then does the back-off go on."""

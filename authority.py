@@ -81,6 +81,18 @@ class Authority:
         """Any room that the bot is in, as it is now. Raises: HomeserverError."""
         return await self._rooms.state(room_id)
 
+    async def room_id_of(self, room: str) -> str | None:
+        """The id of a room that was named by id or address; None where there is none. Raises: HomeserverError."""
+        return await self._rooms.resolve_alias(room) if room.startswith("#") else room
+
+    async def members_before_joining(self, room_id: str) -> RoomState:
+        """A room's members as the admin API tells them, joined and invited, before the bot is one of them.
+
+        Raises:
+            HomeserverError: it can't be told; NotFound where this server doesn't know the room.
+        """
+        return RoomState.from_events(await self._synapse.room_state(room_id, "m.room.member"))
+
     async def facts(self, user_id: str, *, count_for: float = COUNT_SECONDS) -> Facts | None:
         """One look at an account; None where the homeserver doesn't know it.
 

@@ -20,6 +20,7 @@ from storage.audit_export import FORMATS
 from storage.database import FILE, StorageError
 from texts import Texts
 
+OUR_LOGGERS = ("app", "authority", "handlers", "homeserver", "ledger", "receiver", "runner", "storage")
 EXIT_CANNOT_RUN = 1
 EXIT_DEAD_TOKEN = 3
 
@@ -112,10 +113,11 @@ def _set_up_log(settings: Log) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     handler.setFormatter(_JsonLines() if settings.format == "json" else logging.Formatter(text))
-    logging.basicConfig(level=settings.level.upper(), handlers=[handler])
-    # At its debug level aiosqlite writes every value that goes into the database: people's words and names.
-    for name in ("aiosqlite", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Only our own loggers get the wanted level. Libraries would write secrets at their debug level: peewee the
+    # encryption keys, aiosqlite people's words.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).setLevel(settings.level.upper())
 
 
 if __name__ == "__main__":

@@ -15,20 +15,20 @@ from enum import Enum
 from typing import Any
 
 from events import Incoming
+from messages import YES_NO, To, messages
 from removal.facts import Facts
 from removal.lifecycle import Decision, Event, StepStarted, TimePassed, decide
 from removal.plan import Kind
-from removal.request import ACTING, Request, State
-from storage import audit, inbox, meta, outbox, requests
+from removal.request import ACTING, OPEN, Request, State
+from storage import audit, conversations, inbox, meta, outbox, requests
 from storage.database import Database, Transaction
 from texts import Text, Texts, plain
 
 Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970."""
 
-RINGING = frozenset({"done", "open", "blocked", "failed", "reminder", "departure", "scheduled", "approval_asked"})
-"""Messages that should ring: sent as `m.text` with a mention. All others are `m.notice`, which never rings."""
-
+LEAVE = "lethe.leave"
+"""In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
 PROGRESS_MS = 1_500
 """How long an edit that shows progress waits for a newer one to take its place."""
 
@@ -71,8 +71,9 @@ class Entry:
             media=request.options.media.value,
             **asked,
         )
-        if request.state is State.AWAITING_CONFIRMATION:
-            await self.show_card(request)
+        await self.show_card(request)
+        if request.state is State.ASKING:
+            await self.announce(request, "question")
         return request
 
     async def apply(self, request: Request, event: Event, *, actor: str | None = None, why: str = "") -> Decision:
@@ -106,20 +107,22 @@ class Entry:
     # --- messages ---
     async def show_card(self, request: Request) -> None:
         """The request's own message: sent once, with its reactions, and edited from then on."""
-        if request.kind is not Kind.MODERATION:
-            return
-        text = self._ledger.texts.render("card", r=request)
         card = self._txn(request, "card")
-        first = await self.tx.one("SELECT 1 FROM outbox WHERE txn_id = ?", card) is None
-        if first:
-            content = _message(text, reply_to=request.command_event_id)
-            await self._put(request.room_id, "card", content, request, txn_id=card)
-            if not request.rules.by_reply:
-                for key in ("✅", "❌"):
-                    await self.react(request, "card", key)
+        row = await self.tx.one("SELECT room_id FROM outbox WHERE txn_id = ?", card)
+        if row is None:
+            if request.state is State.AWAITING_CONFIRMATION:
+                content = _message(self._card(request), reply_to=request.command_event_id)
+                await self._put(request.room_id, "card", content, request, txn_id=card)
+                if not request.rules.by_reply:
+                    for key in YES_NO:
+                        await self.react(request, "card", key)
+            return
+        # A person's direct message: it may be another one by now, and nobody reads it once the account is going.
+        gone = row["room_id"] != request.room_id or request.state in ACTING or request.touched
+        if request.kind is Kind.OWN and gone:
             return
         await outbox.drop_untried(self.tx, request.id, "card.edit.")
-        new = _message(text)
+        new = _message(self._card(request))
         content = {
             **new,
             "body": f"* {new['body']}",
@@ -132,10 +135,13 @@ class Entry:
         delay_ms = PROGRESS_MS if request.state in ACTING else 0
         await self._put(request.room_id, purpose, content, request, relates_to=card, delay_ms=delay_ms)
 
-    async def react(self, request: Request, purpose: str, key: str) -> None:
+    def _card(self, request: Request) -> Text:
+        return self._ledger.texts.render("card" if request.kind is Kind.MODERATION else "own_card", r=request)
+
+    async def react(self, request: Request, purpose: str, key: str, room_id: str | None = None) -> None:
         """Puts a reaction under one of the request's own messages."""
         await self._put(
-            request.room_id,
+            room_id or request.room_id,
             f"{purpose}.reaction.{key}",
             {"m.relates_to": {"rel_type": "m.annotation", "key": key}},
             request,
@@ -151,16 +157,52 @@ class Entry:
         """The words for an enumeration's value, as plain text."""
         return plain(str(self._ledger.texts.word(group, key, **values)))
 
+    def sentence(self, template: str) -> str:
+        """A text without values, as plain text."""
+        return self._ledger.texts.render(template).body
+
+    async def done(self, event: Incoming) -> None:
+        """The event is handled, where the entry wasn't opened for it."""
+        await inbox.handled(self.tx, event.event_id)
+
     async def announce(self, request: Request, what: str, event: Event | None = None) -> None:
-        """Says, as a new message, what became of a request: an edit alone is repainted by some clients only."""
+        """Says, as new messages, what became of a request: an edit alone is repainted by some clients only."""
         values: dict[str, Any] = {"changed": getattr(event, "what", ())}
         if what == "done":
             values["head"] = await audit.head(self.tx)
-        if request.kind is Kind.MODERATION and what not in ("replaced",):
-            text = self._ledger.texts.render("outcome", r=request, what=what, **values)
-            mention = request.requester_id if what in RINGING else None
-            content = _message(text, reply_to=request.command_event_id, mention=mention)
-            await self._put(request.room_id, f"{what}.{request.version}", content, request)
+        for said in messages(request, what):
+            here = said.to is To.ROOM
+            room_id = request.room_id if here else self._ledger.admin_room_id()
+            text = self._ledger.texts.render(said.template, r=request, what=said.what, **values)
+            content = _message(
+                text,
+                reply_to=request.command_event_id if here else None,
+                mention=request.requester_id if said.rings else None,
+            )
+            # A question is known by what it asks: other things may happen before it is answered.
+            which = request.questions[0] if what == "question" else str(request.version)
+            purpose = f"{said.what}.{which}" if here else f"{said.template}.{said.what}.{which}"
+            await self._put(room_id, purpose, content, request)
+            for key in said.reactions:
+                await self.react(request, purpose, key, room_id)
+        if what == "done" and request.kind is Kind.OWN:
+            await self.leave(request.room_id)
+
+    async def show_again(self, request: Request, to: Incoming) -> Request:
+        """Shows where a person's own request stands, in answer to a message of theirs; from then on everything about
+        it is said there."""
+        if request.room_id != to.room_id and request.kind is Kind.OWN and request.state in OPEN:
+            moved = replace(request, room_id=to.room_id, command_event_id=to.event_id)
+            request = await requests.save(self.tx, moved)
+        content = _message(self._ledger.texts.render("own_status", r=request), reply_to=to.event_id)
+        purpose = f"status.{hashlib.sha256(to.event_id.encode()).hexdigest()[:16]}"
+        await self._put(to.room_id, purpose, content, request)
+        return request
+
+    async def leave(self, room_id: str) -> None:
+        """Has the bot leave a room and forget it, once everything that was to be said there is sent."""
+        await conversations.close(self.tx, room_id)
+        await self._put(room_id, "leave", {}, txn_id=self._txn_for(room_id, "leave"), event_type=LEAVE)
 
     async def reply(self, to: Incoming, template: str, /, *, once_per: str | None = None, **values: Any) -> None:
         """Answers a person's message. One answer of a kind per message, however often it is handled.
@@ -177,7 +219,9 @@ class Entry:
         content = {**content, "m.relates_to": {"m.in_reply_to": {"event_id": to.event_id}}}
         await self._put(to.room_id, "reply.file", content, txn_id=self._txn_for(to.event_id, "file"))
 
-    async def post(self, room_id: str, template: str, key: str, /, *, mention: str | None = None, **values: Any) -> None:
+    async def post(
+        self, room_id: str, template: str, key: str, /, *, mention: str | None = None, **values: Any
+    ) -> None:
         """Says something that answers nobody. `key` makes it one message, however often it is asked for."""
         content = _message(self._ledger.texts.render(template, **values), mention=mention)
         await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
@@ -238,8 +282,9 @@ class Entry:
 class Ledger:
     """Opens entries, and tells the courier and the runner when one was committed."""
 
-    def __init__(self, database: Database, texts: Texts, clock: Clock) -> None:
+    def __init__(self, database: Database, texts: Texts, clock: Clock, admin_room_id: Callable[[], str]) -> None:
         self.database = database
+        self.admin_room_id = admin_room_id
         self.texts = texts
         self.clock = clock
         self.changed = asyncio.Condition()

@@ -37,17 +37,6 @@ class Kind(StrEnum):
     MOMENT = "moment"  # 2026-12-24, 2026-12-24T18:00Z → datetime in UTC
 
 
-class Place(StrEnum):
-    """Where a command may be given."""
-
-    ADMIN = "admin"  # the admin room, by a moderator
-    DIRECT = "direct"  # a direct message, about one's own account
-
-
-ADMIN = frozenset({Place.ADMIN})
-DIRECT = frozenset({Place.DIRECT})
-EVERYWHERE = frozenset(Place)
-
 Value = UserID | str | int | bool | timedelta | datetime
 
 
@@ -66,7 +55,6 @@ class Option:
 
     name: str
     kind: Kind = Kind.FLAG
-    summary: str = ""
     value_name: str = ""
     """What usage shows for the value; the kind in capitals where it's left out."""
     excludes: tuple[str, ...] = ()
@@ -80,14 +68,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """All that is to know of a command but what it does."""
+    """All that is to know of a command but what it does. Its words stand in `texts/` under its name."""
 
     name: str
-    summary: str
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
-    rooms: frozenset[Place] = ADMIN
-    details: str = ""
 
 
 class Problem(StrEnum):
@@ -211,24 +196,6 @@ def usage(command: Command, prefix: str) -> str:
     """The line that shows how to write it: `!deactivate <user> [--erase] [--reason TEXT]`."""
     arguments = [f"<{arg.name}>" if arg.required else f"[{arg.name}]" for arg in command.arguments]
     return " ".join([prefix + command.name, *arguments, *(f"[{option.shown}]" for option in command.options)])
-
-
-@dataclass(frozen=True, slots=True)
-class Help:
-    """What `!help` and the documentation show of a command."""
-
-    name: str
-    usage: str
-    summary: str
-    details: str
-    options: tuple[tuple[str, str], ...]
-    """Pairs: the option as usage writes it, what it does."""
-
-
-def explain(command: Command, prefix: str) -> Help:
-    """The help that follows from the declaration."""
-    options = tuple((option.shown, option.summary) for option in command.options)
-    return Help(command.name, usage(command, prefix), command.summary, command.details, options)
 
 
 # --- parsing ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from authority import AdminRoom
 from events import Incoming
+from handlers import approval, own_rules
 from handlers.desk import Desk
 from handlers.moderation import HOUR_MS, ask_again
 from ledger import Entry
@@ -14,9 +15,12 @@ from removal.facts import changed_meanwhile
 from removal.lifecycle import Cancelled, ConfirmationWithdrawn, Confirmed, Declined, Event, TargetChanged, decide
 from removal.plan import Kind
 from removal.protection import refuse_account, refuse_name
-from removal.request import UNCONFIRMED, Request, State
+from removal.request import UNCONFIRMED, Failure, Request, State
+from runner.problem import Problem
 from storage import outbox, requests
 
+DEPARTURE_MS = 30_000
+"""How long a person's own removal waits at its beginning until the notice of it is sent."""
 YES = frozenset({"✅", "✔", "☑"})
 NO = frozenset({"❌", "✖", "✗", "✘"})
 
@@ -44,12 +48,15 @@ async def reacted(desk: Desk, event: Incoming, room: AdminRoom) -> bool:
     target_event_id, key = found
     async with desk.ledger.entry() as entry:
         sent = await outbox.sent_as(entry.tx, target_event_id)
-        if sent is None and await outbox.card_waiting_in(entry.tx, event.room_id):
+        if sent is None and await outbox.request_waiting_in(entry.tx, event.room_id):
             return False  # perhaps it stands under a message whose event_id we haven't heard yet
         request = await requests.get(entry.tx, sent[0]) if sent and sent[0] is not None else None
-    if request is None or sent is None or sent[1] != "card" or sent[2] != event.room_id:
+    if request is None or sent is None or sent[2] != event.room_id or not room.is_moderator(event.sender):
         return await _done(desk, event)
-    if request.kind is not Kind.MODERATION or not room.is_moderator(event.sender):
+    if request.kind is Kind.OWN and sent[1].startswith(approval.ASKED):
+        await approval.reacted(desk, event, request, yes=key in YES)
+        return True
+    if request.kind is not Kind.MODERATION or sent[1] != "card":
         return await _done(desk, event)
     decided: Event
     if key in NO:
@@ -132,6 +139,9 @@ class Recheck:
         Raises:
             HomeserverError: it can't be told; then nothing may be done.
         """
+        if request.kind is Kind.OWN:
+            await self._departure_sent(request)
+            return not await own_rules.settle_if_changed(self._desk, request)
         room = await self._desk.authority.admin_room()
         withdrawn = await self._withdrawn(request, room)
         if withdrawn is not None:
@@ -140,8 +150,24 @@ class Recheck:
             return False
         return not await settle_if_changed(self._desk, request, room)
 
+    async def _departure_sent(self, request: Request) -> None:
+        """Waits until the person was told that it begins: afterwards they couldn't read it any more.
+
+        Raises:
+            Problem: it isn't sent yet.
+        """
+        seen = -1
+        deadline = self._desk.ledger.clock() + DEPARTURE_MS
+        while True:
+            async with self._desk.ledger.database.transaction() as tx:
+                if not await outbox.is_waiting(tx, request.id, "departure."):
+                    return
+            if self._desk.ledger.clock() > deadline:
+                raise Problem(Failure.PASSING, "the notice to the person isn't sent yet")
+            seen = await self._desk.ledger.wait_for_change(seen, 1.0)
+
     async def _withdrawn(self, request: Request, room: AdminRoom) -> ConfirmationWithdrawn | Declined | None:
-        if request.kind is not Kind.MODERATION or request.rules.by_reply or request.confirmation_event_id is None:
+        if request.rules.by_reply or request.confirmation_event_id is None:
             return None
         async with self._desk.ledger.entry() as entry:
             card = await entry.card_event_id(request)

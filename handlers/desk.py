@@ -34,12 +34,26 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A command that passed the gates."""
+    """A moderator's command that passed the gates."""
 
     event: Incoming
     parsed: Parsed
     room: AdminRoom
     """The admin room as it was when the command was authorised."""
+
+    @property
+    def by(self) -> str:
+        return self.event.sender
+
+
+@dataclass(frozen=True, slots=True)
+class AskedDirect:
+    """A person's command in a direct message, which passed the gates."""
+
+    event: Incoming
+    parsed: Parsed
+    encrypted: bool
+    """Whether the conversation is."""
 
     @property
     def by(self) -> str:

@@ -1,4 +1,4 @@
-"""From the inbox to a handler: the gates, in order, the table of commands, and the error boundary.
+"""From the inbox to the gate of the room where it was said, and the error boundary around all that follows.
 
 Events of one room are handled one after the other, rooms side by side. An event is done once a handler's entry is
 committed; where the homeserver can't be asked, it stays and is tried again.
@@ -11,17 +11,14 @@ import logging
 import random
 import secrets
 
-from authority import AdminRoom
-from events import DeviceTrust, Incoming
-from handlers import confirmation
-from handlers.command import Place, UsageError, parse
-from handlers.commands import Commands
-from handlers.desk import Asked, Desk
+from events import Incoming
+from handlers.admin_room import AdminRoomGate
+from handlers.desk import Desk
+from handlers.direct import DirectGate
 from handlers.invites import Invites
-from handlers.words import Message, read
 from homeserver.api import BadToken, Forbidden, HomeserverError, Refused
 from receiver import INVITE
-from storage import inbox
+from storage import conversations, inbox
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +30,11 @@ LONGEST_WAIT = 30.0
 class Dispatcher:
     """Takes events from the inbox, in order, and sees each one handled."""
 
-    def __init__(self, desk: Desk, commands: Commands, invites: Invites) -> None:
+    def __init__(self, desk: Desk, admin_room: AdminRoomGate, direct: DirectGate, invites: Invites) -> None:
         self._desk = desk
+        self._admin_room = admin_room
+        self._direct = direct
         self._invites = invites
-        self._commands = commands
         self._busy: set[str] = set()
         self._slots = asyncio.Semaphore(ROOMS_SIDE_BY_SIDE)
 
@@ -97,65 +95,15 @@ class Dispatcher:
         return True
 
     async def _handle(self, event: Incoming) -> bool:
-        """Gate one: where was it said, and by whom? Everything that isn't ours ends here without a word."""
+        """Where was it said? Everything that isn't ours ends here without a word."""
         if event.type == INVITE:
             return await self._invites.answer(event)
-        if event.sender != self._desk.bot_id and event.room_id == self._desk.authority.admin_room_id:
-            if event.type == "m.room.message":
-                return await self._said_in_admin_room(event)
-            if event.type == "m.reaction":
-                return await confirmation.reacted(self._desk, event, await self._desk.authority.admin_room())
+        if event.sender != self._desk.bot_id or event.state_key is not None:
+            if event.room_id == self._desk.authority.admin_room_id:
+                return await self._admin_room.heard(event)
+            async with self._desk.ledger.database.transaction() as tx:
+                user_id = await conversations.with_whom(tx, event.room_id)
+            if user_id is not None:
+                return await self._direct.heard(event, user_id)
         async with self._desk.ledger.entry(event):
             return True
-
-    async def _said_in_admin_room(self, event: Incoming) -> bool:
-        message = read(event.content, self._desk.settings.command_prefix)
-        if message is None or message.command is None:
-            async with self._desk.ledger.entry(event):
-                return True
-        room = await self._desk.authority.admin_room()
-        refusal = self._gate(event, message, room)
-        if refusal is not None:
-            template, values = refusal
-            async with self._desk.ledger.entry(event) as entry:
-                await entry.reply(event, template, **values)
-                await entry.audit("CommandRefused", actor=event.sender, because=template)
-            return True
-        await self._obey(event, message, room)
-        return True
-
-    def _gate(self, event: Incoming, message: Message, room: AdminRoom) -> tuple[str, dict[str, str]] | None:
-        """The gates of the admin room, in order: the first that is shut gives the answer."""
-        if message.is_edit:
-            return "edited", {}
-        if room.state.encrypted and not event.encrypted:
-            return "clear_text", {}
-        if event.encrypted and event.trust not in self._trusted():
-            return "untrusted_device", {"trust": event.trust.value}
-        if not room.policy.allow_remote and not room.policy.is_local(event.sender):
-            return "not_local", {"server": self._desk.server_name}
-        if not room.is_moderator(event.sender):
-            return "not_moderator", {}
-        return None
-
-    def _trusted(self) -> frozenset[DeviceTrust]:
-        if self._desk.settings.require_cross_signed_moderators:
-            return frozenset({DeviceTrust.SIGNED})
-        return frozenset({DeviceTrust.SIGNED, DeviceTrust.UNSIGNED})
-
-    async def _obey(self, event: Incoming, message: Message, room: AdminRoom) -> None:
-        name = message.command or ""
-        found = self._commands.find(name, Place.ADMIN)
-        if found is None:
-            near = self._commands.nearest(name, Place.ADMIN)
-            async with self._desk.ledger.entry(event) as entry:
-                await entry.reply(event, "unknown_command", typed=name, nearest=near)
-            return
-        command, handler = found
-        parsed = parse(command, message, self._desk.server_name)
-        if isinstance(parsed, UsageError):
-            usage = self._commands.usage(command)
-            async with self._desk.ledger.entry(event) as entry:
-                await entry.reply(event, "usage_error", e=parsed, command=command.name, usage=usage)
-            return
-        await handler(self._desk, Asked(event, parsed, room))

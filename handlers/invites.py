@@ -1,4 +1,4 @@
-"""Invitations: the admin room's is accepted, all others are declined."""
+"""Invitations: the admin room's, and direct messages of one local person. All others are declined, with the reason."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from typing import Protocol
 
 from events import Incoming
 from handlers.desk import Desk
+from handlers.own_rules import alone_together
+from handlers.throttle import Throttle
 from homeserver.api import Forbidden, NotFound
+from removal.plan import Kind
+from storage import conversations, requests
 
 log = logging.getLogger(__name__)
+
+INVITES_PER_10_MINUTES = 3
+"""More invitations of one person are left alone."""
 
 
 class Door(Protocol):
@@ -17,7 +24,7 @@ class Door(Protocol):
 
     async def join(self, room_id: str) -> None: ...
 
-    async def leave(self, room_id: str) -> None: ...
+    async def leave(self, room_id: str, reason: str = "") -> None: ...
 
 
 class Invites:
@@ -26,19 +33,59 @@ class Invites:
     def __init__(self, desk: Desk, door: Door) -> None:
         self._desk = desk
         self._door = door
+        self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, desk.ledger.clock)
 
     async def answer(self, event: Incoming) -> bool:
         """Answers one invitation; True once it needs no more attention. Raises: HomeserverError."""
-        wanted = event.room_id == self._desk.authority.admin_room_id
         try:
-            if wanted:
+            if event.room_id == self._desk.authority.admin_room_id:
                 await self._door.join(event.room_id)
                 log.info("joined the admin room %s, invited by %s", event.room_id, event.sender)
+                await self._audit(event, "InviteAccepted")
+            elif not self._throttle.allows(event.sender):
+                await self._audit(event, "InviteLeftAlone")
             else:
-                await self._door.leave(event.room_id)
-                log.info("declined an invitation to %s by %s", event.room_id, event.sender)
+                await self._direct(event)
         except (Forbidden, NotFound) as error:
-            log.warning("the invitation to %s is void: %s", event.room_id, error)
-        async with self._desk.ledger.entry(event) as entry:
-            await entry.audit("InviteAccepted" if wanted else "InviteDeclined", actor=event.sender, room=event.room_id)
+            log.info("the invitation to %s by %s is void: %s", event.room_id, event.sender, error)
+            await self._audit(event, "InviteVoid")
         return True
+
+    async def _direct(self, event: Incoming) -> None:
+        refusal = await self._refusal(event)
+        if refusal is not None:
+            async with self._desk.ledger.entry() as entry:
+                why = entry.words("declined", refusal, server=self._desk.server_name)
+            await self._door.leave(event.room_id, why)
+            await self._audit(event, "InviteDeclined", refusal)
+            return
+        # Known as a conversation before the bot is in it: what is said right after the join finds its way.
+        async with self._desk.ledger.entry() as entry:
+            await conversations.open_with(entry.tx, event.room_id, event.sender, entry.now)
+        try:
+            await self._door.join(event.room_id)
+        except (Forbidden, NotFound):
+            async with self._desk.ledger.entry() as entry:
+                await conversations.close(entry.tx, event.room_id)
+            raise
+        async with self._desk.ledger.entry(event) as entry:
+            await entry.post(event.room_id, "own_greeting", event.room_id)
+            for request in await requests.open_for(entry.tx, event.sender):
+                if request.kind is Kind.OWN:
+                    await entry.show_again(request, event)
+            await entry.audit("ConversationOpened", actor=event.sender)
+
+    async def _refusal(self, event: Incoming) -> str | None:
+        if not self._desk.authority.policy.is_local(event.sender):
+            return "remote"
+        if not self._desk.settings.self_service.enabled:
+            return "switched_off"
+        # Joined and invited together, from the homeserver itself: an invitation's own state shows nobody.
+        state = await self._desk.authority.members_before_joining(event.room_id)
+        if not alone_together(state, self._desk.bot_id, event.sender):
+            return "not_alone"
+        return None
+
+    async def _audit(self, event: Incoming, action: str, because: str = "") -> None:
+        async with self._desk.ledger.entry(event) as entry:
+            await entry.audit(action, actor=event.sender, room=event.room_id, because=because)

@@ -246,13 +246,17 @@ class Matrix:
         """
         await self.api.call("POST", "/_matrix/client/v3/rooms/{}/join", room_id, json={}, timeout=180.0)
 
-    async def leave(self, room_id: str) -> None:
+    async def leave(self, room_id: str, reason: str = "") -> None:
         """Leaves, or declines an invitation: `POST /_matrix/client/v3/rooms/{roomId}/leave`.
+
+        Args:
+            reason: shown to those who are in the room.
 
         Raises:
             HomeserverError: it didn't work, or isn't known to have.
         """
-        await self.api.call("POST", "/_matrix/client/v3/rooms/{}/leave", room_id, json={}, timeout=60.0)
+        body = {"reason": reason} if reason else {}
+        await self.api.call("POST", "/_matrix/client/v3/rooms/{}/leave", room_id, json=body, timeout=60.0)
 
     async def forget(self, room_id: str) -> None:
         """Forgets a room that was left: `POST /_matrix/client/v3/rooms/{roomId}/forget`.

@@ -83,6 +83,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class HandoverNamed:
+    """A person's own removal: this user is to become admin of a room."""
+
+    room_id: str
+    successor_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MatrixIDTyped:
     """A person's own removal: the requester typed this as their own Matrix ID."""
 
@@ -138,6 +146,7 @@ class RetryAsked:
 
 Event = (
     Confirmed | Declined | Cancelled | ConfirmationWithdrawn | TargetChanged | Replaced | Answered | MatrixIDTyped
+    | HandoverNamed
     | Approved | ApprovalRefused | TimePassed | StepStarted | StepDone | StepFailed | RetryAsked
 )  # fmt: skip
 
@@ -255,6 +264,12 @@ def _answered(r: Request, e: Answered, now: int) -> Decision:
     if r.questions:
         return Decision(r, ("question",))
     return Decision(replace(r, state=State.AWAITING_CONFIRMATION), ("prompt",))
+
+
+def _handover_named(r: Request, e: HandoverNamed, now: int) -> Decision:
+    others = tuple(pair for pair in r.options.handover if pair[0] != e.room_id)
+    options = replace(r.options, handover=(*others, (e.room_id, e.successor_id)))
+    return Decision(replace(r, options=options))
 
 
 def _matrix_id_typed(r: Request, e: MatrixIDTyped, now: int) -> Decision:
@@ -400,6 +415,11 @@ TRANSITIONS: dict[tuple[State, type[Any]], Rule] = {
     (State.ASKING, Cancelled): _cancelled,
     (State.ASKING, TimePassed): _unconfirmed_time,
     (State.ASKING, Replaced): _replaced,
+    (State.ASKING, HandoverNamed): _handover_named,
+    (State.AWAITING_CONFIRMATION, HandoverNamed): _handover_named,
+    (State.AWAITING_MATRIX_ID, HandoverNamed): _handover_named,
+    (State.AWAITING_APPROVAL, HandoverNamed): _handover_named,
+    (State.SCHEDULED, HandoverNamed): _handover_named,
     (State.AWAITING_CONFIRMATION, Confirmed): _confirmed,
     (State.AWAITING_CONFIRMATION, Declined): _declined,
     (State.AWAITING_CONFIRMATION, Cancelled): _cancelled,

@@ -26,6 +26,9 @@ class Refusal(StrEnum):
     LOCKED = "locked"
     ALREADY_DEACTIVATED = "already_deactivated"
     ALREADY_ERASED = "already_erased"
+    LAST_MODERATOR = "last_moderator"
+    NOT_ALLOWED = "not_allowed"
+    TOO_MANY = "too_many"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +42,37 @@ class Surroundings:
     """Everybody who could moderate now: joined or not, by power level or by the settings."""
 
 
-def refuse_name(target_id: str, requester_id: str, around: Surroundings, *, own: bool = False) -> Refusal | None:
-    """The refusals that need no question to the homeserver, or None."""
+def refuse_name(target_id: str, requester_id: str, around: Surroundings) -> Refusal | None:
+    """The refusals of a moderator's removal that need no question to the homeserver, or None."""
     if UserID.parse(target_id).server_name != around.server_name:
         return Refusal.OTHER_SERVER
     if target_id == around.bot_id:
         return Refusal.THE_BOT
-    if target_id == requester_id and not own:
+    if target_id == requester_id:
         return Refusal.YOURSELF
     if matches_any(target_id, around.protected):
         return Refusal.PROTECTED
     if target_id in around.moderators:
         return Refusal.MODERATOR
+    return None
+
+
+def refuse_own(user_id: str, around: Surroundings, allowed: tuple[str, ...]) -> Refusal | None:
+    """The refusals of a person's own removal that need no question to the homeserver, or None.
+
+    Args:
+        allowed: globs of those who may ask (setting `self_service.allowed_users`).
+    """
+    if UserID.parse(user_id).server_name != around.server_name:
+        return Refusal.OTHER_SERVER
+    if user_id == around.bot_id:
+        return Refusal.THE_BOT
+    if matches_any(user_id, around.protected):
+        return Refusal.PROTECTED
+    if not matches_any(user_id, allowed):
+        return Refusal.NOT_ALLOWED
+    if user_id in around.moderators and len(around.moderators) == 1:
+        return Refusal.LAST_MODERATOR
     return None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from homeserver.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
-from ledger import Ledger
+from ledger import LEAVE, Ledger
 from storage import outbox
 from storage.outbox import Outgoing
 
@@ -24,6 +24,12 @@ class Sender(Protocol):
 
     async def send(self, room_id: str, event_type: str, content: dict[str, Any], txn_id: str) -> str:
         """Sends one event and returns its event_id."""
+
+    async def leave(self, room_id: str) -> None:
+        """Leaves a room."""
+
+    async def forget(self, room_id: str) -> None:
+        """Forgets a room that was left."""
 
 
 class Courier:
@@ -88,10 +94,19 @@ class Courier:
                 relation = {**content.get("m.relates_to", {}), "event_id": related}
                 content = {**content, "m.relates_to": relation}
             await outbox.trying(tx, message.seq)
+        if message.event_type == LEAVE:
+            await self._leave(message)
+            return
         event_id = await self._sender.send(message.room_id, message.event_type, content, message.txn_id)
         async with self._ledger.database.transaction() as tx:
             await outbox.sent(tx, message.seq, event_id)
         self._waits.pop(message.room_id, None)
+
+    async def _leave(self, message: Outgoing) -> None:
+        await self._sender.leave(message.room_id)
+        await self._sender.forget(message.room_id)
+        async with self._ledger.database.transaction() as tx:
+            await outbox.dropped(tx, message.seq)
 
     async def _failed(self, message: Outgoing, error: HomeserverError) -> None:
         now = asyncio.get_running_loop().time()

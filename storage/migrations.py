@@ -60,6 +60,21 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX outbox_request ON outbox (request_id, purpose) WHERE request_id IS NOT NULL;
     CREATE INDEX outbox_created ON outbox (created_ts);
 
+    -- Direct messages that the bot is in, and with whom.
+    CREATE TABLE conversations (
+        room_id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        opened_ts INTEGER NOT NULL,
+        data_asked_ts INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX conversations_user ON conversations (user_id, opened_ts);
+
+    -- Files that were sent and have to be taken off the server again.
+    CREATE TABLE uploads (uri TEXT PRIMARY KEY, user_id TEXT NOT NULL, sent_ts INTEGER NOT NULL, delete_ts INTEGER)
+        STRICT, WITHOUT ROWID;
+    CREATE INDEX uploads_delete ON uploads (delete_ts) WHERE delete_ts IS NOT NULL;
+    CREATE INDEX uploads_user ON uploads (user_id, sent_ts);
+
     -- Append-only. `personal` and `salt` may be dropped by retention; `commitment` keeps the chain verifiable.
     CREATE TABLE audit (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

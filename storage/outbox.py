@@ -108,14 +108,25 @@ async def sent_as(tx: Transaction, event_id: str) -> tuple[int | None, str, str]
     return (row["request_id"], str(row["purpose"]), str(row["room_id"])) if row else None
 
 
-async def card_waiting_in(tx: Transaction, room_id: str) -> bool:
-    """Whether a request's own message for this room isn't sent yet, or isn't known to be."""
-    return (
-        await tx.one(
-            "SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' AND purpose = 'card' LIMIT 1", room_id
-        )
-        is not None
+async def request_waiting_in(tx: Transaction, room_id: str) -> bool:
+    """Whether a request's message for this room isn't known to be sent; edits and reactions don't count."""
+    row = await tx.one(
+        "SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' AND request_id IS NOT NULL "
+        "AND relates_to IS NULL LIMIT 1",
+        room_id,
     )
+    return row is not None
+
+
+async def is_waiting(tx: Transaction, request_id: int, purpose_prefix: str) -> bool:
+    """Whether one of a request's messages isn't sent yet."""
+    row = await tx.one(
+        "SELECT 1 FROM outbox WHERE request_id = ? AND status = 'pending' AND substr(purpose, 1, ?) = ? LIMIT 1",
+        request_id,
+        len(purpose_prefix),
+        purpose_prefix,
+    )
+    return row is not None
 
 
 async def prune(tx: Transaction, before_ts: int) -> None:

@@ -30,9 +30,10 @@ async def save(tx: Transaction, request: Request) -> Request:
     """Stores a request as it is now. Its version must be the one stored: nobody overwrites what he hasn't seen."""
     newer = replace(request, version=request.version + 1)
     changed = await tx.run(
-        "UPDATE requests SET state = ?, open = ?, confirmed_ts = ?, wake_ts = ?, version = ?, data = ? "
+        "UPDATE requests SET state = ?, room_id = ?, open = ?, confirmed_ts = ?, wake_ts = ?, version = ?, data = ? "
         "WHERE id = ? AND version = ?",
         newer.state,
+        newer.room_id,
         int(newer.state not in ENDED),
         newer.confirmed_ts,
         wake_ts(newer),

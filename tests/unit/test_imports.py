@@ -16,7 +16,7 @@ LAYERS = [
     {"handlers"},
     {"receiver", "runner"},
     {"authority", "ledger"},
-    {"config", "homeserver", "storage", "texts"},
+    {"config", "homeserver", "messages", "storage", "texts"},
     {"removal", "events"},
 ]
 """From the top down. A module imports from layers below its own only, or from itself."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from removal.facts import Facts
 from removal.ids import InvalidUserID
-from removal.protection import Refusal, Surroundings, refuse_account, refuse_name
+from removal.protection import Refusal, Surroundings, refuse_account, refuse_name, refuse_own
 
 AROUND = Surroundings(
     bot_id="@lethe:example.org",
@@ -48,18 +48,20 @@ def test_a_moderator_is_no_target_for_another() -> None:
     assert refuse_name(MODERATOR, "@second-moderator:example.org", AROUND) is Refusal.MODERATOR
 
 
-def test_ones_own_request_passes_as_oneself_but_not_as_what_is_protected() -> None:
-    """Self-service lets people name themselves, and nobody whom the settings or their office protect."""
+def test_ones_own_request_passes_but_not_for_the_protected_and_the_last_moderator() -> None:
+    """Self-service lets people name themselves; not the protected, nobody outside the allowed, not the last moderator."""
     leaver = "@leaver:example.org"
-    assert refuse_name(leaver, leaver, AROUND, own=True) is None
-    assert refuse_name(MODERATOR, MODERATOR, AROUND, own=True) is Refusal.MODERATOR
+    assert refuse_own(leaver, AROUND, ("*",)) is None
+    assert refuse_own(leaver, AROUND, ("staff-*",)) is Refusal.NOT_ALLOWED
     operator = "@operator:example.org"
-    assert refuse_name(operator, operator, AROUND, own=True) is Refusal.PROTECTED
+    assert refuse_own(operator, AROUND, ("*",)) is Refusal.PROTECTED
+    assert refuse_own(MODERATOR, replace(AROUND, moderators={MODERATOR}), ("*",)) is Refusal.LAST_MODERATOR
+    assert refuse_own(MODERATOR, replace(AROUND, moderators={MODERATOR, leaver}), ("*",)) is None
 
 
 def test_the_bot_is_never_removed_even_if_it_asks() -> None:
     """Its own id comes before every other rule about persons."""
-    assert refuse_name("@lethe:example.org", "@lethe:example.org", AROUND, own=True) is Refusal.THE_BOT
+    assert refuse_own("@lethe:example.org", AROUND, ("*",)) is Refusal.THE_BOT
 
 
 def test_what_is_no_matrix_id_is_no_target() -> None:

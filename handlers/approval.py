@@ -1,0 +1,68 @@
+"""A moderator's decision about a person's own removal, where the settings ask for one."""
+
+from __future__ import annotations
+
+from events import Incoming
+from handlers.desk import Asked, Desk
+from ledger import Entry
+from removal.lifecycle import ApprovalRefused, Approved
+from removal.plan import Kind
+from removal.request import Request
+from storage import requests
+
+ASKED = "approval."
+"""What the purpose of a message begins with that asks for a moderator's approval."""
+
+
+async def reacted(desk: Desk, event: Incoming, request: Request, *, yes: bool) -> None:
+    """✅ or ❌ by a moderator under such a message. ❌ isn't enough: the person reads why."""
+    async with desk.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        if yes:
+            await _approve(entry, event, request)
+        else:
+            await entry.reply(event, "refuse_how", r=request)
+
+
+async def approve(desk: Desk, asked: Asked) -> None:
+    """`!approve R7`."""
+    async with desk.ledger.entry(asked.event) as entry:
+        request = await _named(entry, asked)
+        if request is not None:
+            await _approve(entry, asked.event, request)
+
+
+async def refuse(desk: Desk, asked: Asked) -> None:
+    """`!refuse R7 --reason …`."""
+    reason = asked.parsed.text("--reason")
+    async with desk.ledger.entry(asked.event) as entry:
+        request = await _named(entry, asked)
+        if request is None:
+            return
+        if not reason:
+            await entry.reply(asked.event, "refuse_how", r=request)
+            return
+        decision = await entry.apply(request, ApprovalRefused(asked.by, reason), actor=asked.by)
+        await _answer(entry, asked.event, request, decision.refusal, "refused")
+
+
+async def _approve(entry: Entry, event: Incoming, request: Request) -> None:
+    decision = await entry.apply(request, Approved(event.sender), actor=event.sender)
+    await _answer(entry, event, request, decision.refusal, "approved")
+
+
+async def _answer(entry: Entry, event: Incoming, request: Request, refusal: str, done: str) -> None:
+    if refusal:
+        await entry.reply(
+            event, "not_changed", request_id=request.id, why=refusal, requester=request.requester_id, over_cap=False
+        )
+    else:
+        await entry.reply(event, "approval_given", r=request, done=done)
+
+
+async def _named(entry: Entry, asked: Asked) -> Request | None:
+    request = await requests.get(entry.tx, asked.parsed.reference("reference"))
+    if request is None or request.kind is not Kind.OWN:
+        await entry.reply(asked.event, "unknown_reference", typed=asked.parsed.typed("reference"))
+        return None
+    return request

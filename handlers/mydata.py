@@ -1,0 +1,77 @@
+"""`!mydata`: what this server holds about a person, as far as the admin API tells, as an encrypted file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from events import Incoming
+from handlers.desk import AskedDirect, Desk
+from storage import conversations, uploads
+
+DAY_MS = 86_400_000
+ASKED_FOR_MS = 600_000
+"""How long the person may take to type their Matrix ID."""
+
+
+async def ask(desk: Desk, asked: AskedDirect) -> None:
+    """Asks for the Matrix ID first: whoever finds an open session shouldn't get everything at once."""
+    async with desk.ledger.entry(asked.event) as entry:
+        if not asked.encrypted:
+            await entry.reply(asked.event, "mydata", what="not_encrypted")
+            return
+        last = await uploads.last_for(entry.tx, asked.by)
+        if last is not None and entry.now - last < DAY_MS:
+            await entry.reply(asked.event, "mydata", what="once_a_day")
+            return
+        await conversations.ask_for_data(entry.tx, asked.event.room_id, entry.now)
+        await entry.reply(asked.event, "mydata", what="type_matrix_id")
+
+
+async def confirmed(desk: Desk, event: Incoming, matrix_id: str, *, encrypted: bool) -> bool:
+    """The Matrix ID was typed. False where nobody asked for it.
+
+    Raises:
+        HomeserverError: something couldn't be read or uploaded; nothing was sent.
+    """
+    async with desk.ledger.entry() as entry:
+        asked_ts = await conversations.data_asked_ts(entry.tx, event.room_id)
+        if asked_ts is None or entry.now - asked_ts > ASKED_FOR_MS or not encrypted:
+            return False
+        if matrix_id != event.sender:
+            await entry.reply(event, "mydata", what="wrong_matrix_id")
+            await entry.done(event)
+            return True
+    data = json.dumps(await collect(desk, event.sender), indent=2, ensure_ascii=False).encode()
+    content = await desk.files.upload(data, "my-data.json", "application/json", encrypted=True)
+    async with desk.ledger.entry(event) as entry:
+        await conversations.ask_for_data(entry.tx, event.room_id, None)
+        await uploads.add(entry.tx, content["file"]["url"], event.sender, entry.now, entry.now + DAY_MS)
+        await entry.reply_file(event, content)
+        await entry.post(event.room_id, "mydata", event.event_id, mention=event.sender, what="sent")
+        await entry.audit("DataSent", actor=event.sender, target=event.sender, bytes=len(data))
+    return True
+
+
+async def collect(desk: Desk, user_id: str) -> dict[str, Any]:
+    """Everything that the admin API tells of an account, as JSON. Raises: HomeserverError."""
+    synapse = desk.synapse
+    account_data = await synapse.account_data(user_id)
+    user = await synapse.user(user_id)
+    return {
+        "user_id": user_id,
+        "account": None
+        if user is None
+        else {
+            "created_ts": user.creation_ts,
+            "last_seen_ts": user.last_seen_ts,
+            "user_type": user.user_type,
+            "single_sign_on": list(user.external_ids),
+        },
+        "profile": await synapse.profile(user_id),
+        "third_party_ids": [{"medium": t.medium, "address": t.address} for t in await synapse.threepids(user_id)],
+        "devices": await synapse.device_records(user_id),
+        "rooms": await synapse.memberships(user_id),
+        "media": [m.model_dump() for m in await synapse.media(user_id)],
+        "account_data": {"global": account_data.everywhere, "rooms": account_data.rooms},
+    }

@@ -1,0 +1,102 @@
+"""A person's answers in a direct message: reactions, and their Matrix ID typed."""
+
+from __future__ import annotations
+
+from events import Incoming
+from handlers import mydata
+from handlers.command import UsageError, read_user
+from handlers.confirmation import NO, YES, annotation
+from handlers.desk import Desk
+from handlers.own_rules import settle_if_changed
+from handlers.words import Message
+from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped
+from removal.plan import Kind
+from removal.request import Request, State
+from storage import outbox, requests
+
+
+async def reacted(desk: Desk, event: Incoming) -> bool:
+    """✅ or ❌ by the person. False where it can't be told yet what it stands under."""
+    found = annotation(event)
+    request, purpose = None, ""
+    if found is not None and found[1] in YES | NO:
+        async with desk.ledger.entry() as entry:
+            sent = await outbox.sent_as(entry.tx, found[0])
+            if sent is None and await outbox.request_waiting_in(entry.tx, event.room_id):
+                return False  # perhaps it stands under a message whose event_id we haven't heard yet
+            if sent is not None and sent[0] is not None:
+                request, purpose = await requests.get(entry.tx, sent[0]), sent[1]
+    if found is None or request is None or request.kind is not Kind.OWN or request.requester_id != event.sender:
+        async with desk.ledger.entry(event):
+            return True
+    decided = _meant(event, request, purpose, yes=found[1] in YES)
+    asked_now = isinstance(decided, Confirmed) and request.state is State.AWAITING_CONFIRMATION
+    if asked_now and await settle_if_changed(desk, request, event):
+        return True
+    if decided is None:
+        async with desk.ledger.entry(event):
+            return True
+    await _apply(desk, event, request, decided)
+    return True
+
+
+def _meant(event: Incoming, request: Request, purpose: str, *, yes: bool) -> Event | None:
+    """What a reaction under this message says."""
+    if purpose.startswith("question."):
+        return Answered(purpose.removeprefix("question."), yes)
+    if not yes:
+        return Cancelled(event.sender)
+    if purpose == "card" and not request.rules.by_reply:
+        return Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
+    return None
+
+
+async def _apply(desk: Desk, event: Incoming, request: Request, decided: Event) -> None:
+    async with desk.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        decision = await entry.apply(request, decided, actor=event.sender)
+        if not decision.refusal:
+            return
+        # A second ✅ does nothing; it needs no comment either.
+        if isinstance(decided, Confirmed | Answered) and request.state is not State.EXPIRED:
+            return
+        await entry.reply(
+            event, "not_changed", request_id=request.id, why=decision.refusal, requester=event.sender, over_cap=False
+        )
+
+
+async def typed(desk: Desk, event: Incoming, message: Message, *, encrypted: bool) -> bool:
+    """A text that is no command: `yes R7`, or the Matrix ID that was asked for. False where nothing was asked."""
+    async with desk.ledger.database.transaction() as tx:
+        own = [r for r in await requests.open_for(tx, event.sender) if r.kind is Kind.OWN]
+    request = own[0] if own else None
+    if request is not None and request.rules.by_reply and request.state is State.AWAITING_CONFIRMATION:
+        answer = answered(message, request)
+        if answer is not None:
+            if answer and await settle_if_changed(desk, request, event):
+                return True
+            confirmed = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
+            await _apply(desk, event, request, confirmed if answer else Cancelled(event.sender))
+            return True
+    if request is not None and request.state is State.AWAITING_MATRIX_ID:
+        if await settle_if_changed(desk, request, event):
+            return True
+        await _apply(desk, event, request, MatrixIDTyped(matrix_id(message), event.origin_server_ts))
+        return True
+    return await mydata.confirmed(desk, event, matrix_id(message), encrypted=encrypted)
+
+
+def answered(message: Message, request: Request) -> bool | None:
+    """Whether a message says `yes R7` or `no R7` of this very request; None where it says neither."""
+    words = [word.text.lower() for word in message.words]
+    if len(words) != 2 or words[1] != request.reference.lower():
+        return None
+    return {"yes": True, "no": False}.get(words[0])
+
+
+def matrix_id(message: Message) -> str:
+    """The full Matrix ID that a message consists of, as text or as a mention; an empty string where it's none."""
+    if len(message.words) != 1:
+        return ""
+    found = read_user(message.words[0], None)
+    return "" if isinstance(found, UsageError) else str(found)
