@@ -62,8 +62,19 @@ RULES = st.builds(
     needs_approval=st.booleans(),
     grace_ms=st.sampled_from([0, HOUR, 7 * DAY]),
 )
+ASKED: dict[str, Any] = {
+    "kind": st.sampled_from(Kind),
+    "options": OPTIONS,
+    "rules": RULES,
+    "at": st.sampled_from([None, HOUR, 7 * DAY]),
+    "way": st.integers(0, 6),
+    "steps": st.integers(1, 6),
+}
 AROUND = st.sampled_from([-DAY, -MINUTE, 0, 0, 0, MINUTE, HOUR, 2 * DAY])
 """How far a time named in an event is from now."""
+
+
+alive = precondition(lambda self: self.disturbed < 3)
 
 
 def entitled(request: Request, event: Confirmed, now: int) -> bool:
@@ -86,22 +97,25 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.request = moderation()
+        self.ask(Kind.MODERATION, Options(), Rules(), None, 0, 0)
+
+    @initialize(**ASKED)
+    def first_life(self, **asked: Any) -> None:
+        self.ask(**asked)
+
+    @precondition(lambda self: self.disturbed >= 3)
+    @rule(**ASKED)
+    def next_life(self, **asked: Any) -> None:
+        """One that ended was disturbed often enough: another begins."""
+        self.ask(**asked)
+
+    def ask(self, kind: Kind, options: Options, rules: Rules, at: int | None, way: int, steps: int) -> None:
+        """Somebody asks, and some of what was hoped for happens: the way to the steps is long."""
         self.now = NOW
         self.confirmed = self.typed = self.approved = False
         self.in_the_air = self.perhaps_deactivated = self.suspended = False
         self.ended: Request | None = None
-
-    @initialize(
-        kind=st.sampled_from(Kind),
-        options=OPTIONS,
-        rules=RULES,
-        at=st.sampled_from([None, HOUR, 7 * DAY]),
-        way=st.integers(0, 6),
-        steps=st.integers(1, 6),
-    )
-    def ask(self, kind: Kind, options: Options, rules: Rules, at: int | None, way: int, steps: int) -> None:
-        """Somebody asks, and some of what was hoped for happens: the way to the steps is long."""
+        self.disturbed = 0
         own = kind is Kind.OWN
         person, target = (LEAVER, LEAVER) if own else (MODERATOR, SPAMMER)
         self.request = moderation(
@@ -122,6 +136,7 @@ class Life(RuleBasedStateMachine):
     def happens(self, event: Event) -> None:
         """Decides, notes in the test's own words what that means, and checks what holds for every decision."""
         before = self.request
+        self.disturbed += before.state in ENDED
         allowed = isinstance(event, Confirmed) and entitled(before, event, self.now)
         decision = decide(before, event, self.now)
         self.request = after = decision.request
@@ -170,6 +185,7 @@ class Life(RuleBasedStateMachine):
             case _:
                 pass
 
+    @alive
     @rule(by=PEOPLE, around=AROUND)
     def confirm(self, by: str, around: int) -> None:
         self.happens(Confirmed(by, self.now + around, "$yes"))
@@ -213,14 +229,17 @@ class Life(RuleBasedStateMachine):
             promised = {proof.value: True for proof in proofs_for(self.request.options)}
             self.happens(StepDone(record.step, {"proofs": promised} if record.step is Step.VERIFY else {}))
 
+    @alive
     @rule(text=PEOPLE, around=AROUND)
     def type_a_matrix_id(self, text: str, around: int) -> None:
         self.happens(MatrixIDTyped(text, self.now + around))
 
+    @alive
     @rule(question=st.sampled_from(["erase", "media"]), yes=st.booleans())
     def answer(self, question: str, yes: bool) -> None:
         self.happens(Answered(question, yes))
 
+    @alive
     @rule(by=PEOPLE)
     def approve(self, by: str) -> None:
         self.happens(Approved(by))
@@ -230,10 +249,12 @@ class Life(RuleBasedStateMachine):
     def refuse_approval(self, by: str) -> None:
         self.happens(ApprovalRefused(by, "no"))
 
+    @alive
     @rule(by=PEOPLE)
     def cancel(self, by: str) -> None:
         self.happens(Cancelled(by, "because"))
 
+    @alive
     @rule(
         event=st.one_of(
             st.builds(Declined, PEOPLE),
@@ -246,10 +267,12 @@ class Life(RuleBasedStateMachine):
     def interfere(self, event: Event) -> None:
         self.happens(event)
 
+    @alive
     @rule()
     def retry(self) -> None:
         self.happens(RetryAsked(MODERATOR))
 
+    @alive
     @rule(
         ms=st.sampled_from([-DAY, -MINUTE, 1, MINUTE, HOUR, DAY, 8 * DAY]),
         lag=st.sampled_from([-HOUR, 0, MINUTE, 30 * DAY]),
@@ -258,6 +281,7 @@ class Life(RuleBasedStateMachine):
         self.now += ms
         self.happens(TimePassed(self.now - lag))
 
+    @alive
     @rule()
     def crash(self) -> None:
         """What storage gives back is what was there, and the life goes on from it."""
@@ -268,10 +292,12 @@ class Life(RuleBasedStateMachine):
         self.request = again
 
     # --- steps, as the runner does them, and as it never should ---
+    @alive
     @rule(step=st.sampled_from(Step))
     def start_any(self, step: Step) -> None:
         self.happens(StepStarted(step))
 
+    @alive
     @rule(step=st.sampled_from(Step))
     def finish_any(self, step: Step) -> None:
         self.happens(StepDone(step))
