@@ -177,10 +177,15 @@ class Machine(Olm):  # type: ignore[misc] # nio has no types for its machine
                 if claim.user_id != self.user_id or claim.sender_key != self.account.identity_keys["curve25519"]:
                     self.store.add_new_session(room_id, session_id)
 
-    def tidy(self) -> None:
-        """Throws away what strangers pile up here, after messages were taken in."""
+    def tidy(self, sessions_max: int = _SESSIONS_MAX, channels_max: int = _STRANGERS_MAX) -> None:
+        """Throws away what strangers pile up here, after messages were taken in.
+
+        Args:
+            sessions_max: Megolm sessions kept of each user.
+            channels_max: Olm sessions kept in all, before those with devices unknown are thrown away.
+        """
         for user_id in self._senders:
-            for session_id in self.store.drop_oldest(user_id, _SESSIONS_MAX):
+            for session_id in self.store.drop_oldest(user_id, sessions_max):
                 self.sessions.pop(session_id, None)
         self._senders.clear()
         surplus: list[str] = []
@@ -189,7 +194,7 @@ class Machine(Olm):  # type: ignore[misc] # nio has no types for its machine
             total += len(channels)
             surplus += [each.id for each in channels[_OLM_SESSIONS_MAX:]]
             del channels[_OLM_SESSIONS_MAX:]
-        if total > _STRANGERS_MAX:
+        if total > channels_max:
             known = {device.curve25519 for device in self.device_store}
             for sender_key, channels in self.session_store.items():
                 if sender_key not in known:
