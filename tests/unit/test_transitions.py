@@ -44,6 +44,7 @@ class Row:
 
 S = State
 PAST_END = NOW + 10 * MINUTE + 1
+NAMED = HandoverNamed("!room", MODERATOR)
 SNAPSHOT_STARTED = StepStarted(Step.SNAPSHOT)
 
 ROWS = (
@@ -72,11 +73,11 @@ ROWS = (
     Row(S.SCHEDULED, Cancelled(MODERATOR), S.CANCELLED, ("cancelled",), "!cancel ends it until it is due"),
     Row(S.SCHEDULED, TargetChanged(("deactivated",)), S.CANCELLED, ("target_changed",), "somebody else was quicker"),
     Row(S.SCHEDULED, TimePassed(0), S.RUNNING, (), "it begins when it is due", NOW + 3 * DAY),
-    Row(S.ASKING, HandoverNamed("!room", MODERATOR), S.ASKING, (), "a successor is named while questions are open"),
-    Row(S.AWAITING_CONFIRMATION, HandoverNamed("!room", MODERATOR), S.AWAITING_CONFIRMATION, (), "a successor is named before the ✅"),
-    Row(S.AWAITING_MATRIX_ID, HandoverNamed("!room", MODERATOR), S.AWAITING_MATRIX_ID, (), "a successor is named before the Matrix ID"),
-    Row(S.AWAITING_APPROVAL, HandoverNamed("!room", MODERATOR), S.AWAITING_APPROVAL, (), "a successor is named before approval"),
-    Row(S.SCHEDULED, HandoverNamed("!room", MODERATOR), S.SCHEDULED, (), "a successor is named until it is due"),
+    Row(S.ASKING, NAMED, S.ASKING, (), "a successor is named while questions are open"),
+    Row(S.AWAITING_CONFIRMATION, NAMED, S.AWAITING_CONFIRMATION, (), "a successor is named before the ✅"),
+    Row(S.AWAITING_MATRIX_ID, NAMED, S.AWAITING_MATRIX_ID, (), "a successor is named before the Matrix ID"),
+    Row(S.AWAITING_APPROVAL, NAMED, S.AWAITING_APPROVAL, (), "a successor is named before approval"),
+    Row(S.SCHEDULED, NAMED, S.SCHEDULED, (), "a successor is named until it is due"),
     Row(S.RUNNING, Declined(MODERATOR), S.CANCELLED, ("cancelled",), "❌ beats ✅ until something was changed"),
     Row(S.RUNNING, Cancelled(MODERATOR), S.CANCELLED, ("cancelled",), "!cancel ends it before the suspension"),
     Row(S.RUNNING, ConfirmationWithdrawn(MODERATOR), S.AWAITING_CONFIRMATION, ("confirmation_withdrawn",), "no ✅"),
