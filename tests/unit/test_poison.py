@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events import Incoming
+from homeserver.crypto import MEGOLM, OLM
 from homeserver.timeline import parse
-from tests.unit.pair import BOT, MEGOLM, OLM, ROOM, STRANGER, Parts
+from tests.unit.pair import BOT, ROOM, STRANGER, Parts
 
 EXAMPLES = int(os.environ.get("LETHE_FUZZ", "100"))
 fuzz = settings(
