@@ -1,0 +1,240 @@
+"""The audit: searched by person, request and time; chained, so that what was altered shows."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import audit
+from storage.database import Database, Transaction
+
+MODERATOR, SPAMMER, OTHER = "@moderator:example.org", "@spammer:example.org", "@other:example.org"
+
+
+async def fill(database: Database, count: int = 6) -> str:
+    """Writes rows and returns the head."""
+    async with database.transaction() as tx:
+        for number in range(1, count + 1):
+            head = await audit.append(
+                tx, number * 10, "StepDone", request_id=number % 3 or None, actor=MODERATOR, target=SPAMMER,
+                why="spam “✅”", step="wait", rooms=number,
+            )  # fmt: skip
+    return head
+
+
+async def verify(database: Database, head: str | None = None) -> audit.Verdict:
+    """What following the chain shows."""
+    async with database.transaction() as tx:
+        return await audit.verify(tx, head)
+
+
+def tamper(path: Path, sql: str, *values: object) -> None:
+    """Alters the file behind the program's back."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(sql, values)
+        connection.commit()
+
+
+# --- the chain -------------------------------------------------------------------------------------------------------
+async def test_an_untouched_chain_holds(database: Database) -> None:
+    """Empty or filled; each row's hash is a head that is found in it, and so is the beginning."""
+    assert await verify(database) == audit.Verdict(0, audit.GENESIS, None, None)
+    head = await fill(database)
+    assert await verify(database) == audit.Verdict(6, head, None, None)
+    async with database.transaction() as tx:
+        assert await audit.head(tx) == head
+        heads = [row.hash for row in await audit.find(tx)]
+    for each in (*heads, audit.GENESIS):
+        assert (await verify(database, each)).head_found is True
+    assert (await verify(database, "f" * 64)).head_found is False
+
+
+ALTERED: tuple[tuple[str, object], ...] = (
+    ("id", 40),
+    ("ts", 41),
+    ("action", "StepFailed"),
+    ("request_id", 2),
+    ("request_id", None),
+    ("actor", OTHER),
+    ("actor", None),
+    ("target", OTHER),
+    ("target", None),
+    ("public", '{"rooms": 4, "step": "media"}'),
+    ("public", "{}"),
+    ("public", "not json"),
+    ("personal", '{"actor": "@moderator:example.org", "target": "@spammer:example.org", "why": "no reason"}'),
+    ("personal", "[]"),
+    ("personal", "not json"),
+    ("personal", None),
+    ("salt", "0" * 32),
+    ("salt", None),
+    ("commitment", "0" * 64),
+    ("hash", "0" * 64),
+)
+
+
+@pytest.mark.parametrize(("column", "value"), ALTERED)
+async def test_an_altered_column_shows(database: Database, path: Path, column: str, value: object) -> None:
+    """Whichever it is, the verdict names the first row that doesn't fit, and never is an error."""
+    await fill(database)
+    tamper(path, f"UPDATE audit SET {column} = ? WHERE id = 4", value)  # noqa: S608 - our own column names
+    verdict = await verify(database)
+    assert verdict.broken_at is not None
+    assert verdict.broken_at in (4, 5)
+
+
+async def test_every_column_is_watched(database: Database) -> None:
+    """A column that is added later needs its case above."""
+    async with database.transaction() as tx:
+        columns = {row["name"] for row in await tx.all("SELECT name FROM pragma_table_info('audit')")}
+    assert {name for name, _ in ALTERED} == columns
+
+
+async def test_a_lie_with_a_commitment_of_its_own_shows(database: Database, path: Path) -> None:
+    """Even a forger who knows how rows are made would have to write all later rows anew."""
+    await fill(database)
+    async with database.transaction() as tx:
+        await audit.append(tx, 40, "StepDone", request_id=1, actor=OTHER, target=SPAMMER, why="spam", step="wait")
+    tamper(
+        path,
+        "UPDATE audit SET (actor, personal, salt, commitment) = "
+        "(SELECT actor, personal, salt, commitment FROM audit WHERE id = 7) WHERE id = 4",
+    )
+    assert (await verify(database)).broken_at == 4
+
+
+@pytest.mark.parametrize("row", [1, 3, 5])
+async def test_a_missing_row_shows(database: Database, path: Path, row: int) -> None:
+    """The first one too, or one whose successors were renumbered."""
+    await fill(database)
+    tamper(path, "DELETE FROM audit WHERE id = ?", row)
+    assert (await verify(database)).broken_at == row + 1
+    for later in range(row + 1, 7):
+        tamper(path, "UPDATE audit SET id = id - 1 WHERE id = ?", later)
+    assert (await verify(database)).broken_at == row
+
+
+async def test_an_inserted_row_shows(database: Database, path: Path) -> None:
+    """A copy of a true row in a place where it wasn't."""
+    await fill(database)
+    for later in range(6, 3, -1):
+        tamper(path, "UPDATE audit SET id = id + 1 WHERE id = ?", later)
+    columns = "ts, action, request_id, actor, target, public, personal, salt, commitment, hash"
+    copy = f"INSERT INTO audit (id, {columns}) SELECT 4, {columns} FROM audit WHERE id = 2"  # noqa: S608 - ours
+    tamper(path, copy)
+    assert (await verify(database)).broken_at == 4
+
+
+async def test_rows_in_another_order_show(database: Database, path: Path) -> None:
+    """What happened first stays first."""
+    await fill(database)
+    for old, new in ((3, 99), (4, 3), (99, 4)):
+        tamper(path, "UPDATE audit SET id = ? WHERE id = ?", new, old)
+    assert (await verify(database)).broken_at == 3
+
+
+async def test_an_end_that_was_cut_off_shows_only_with_a_head(database: Database, path: Path) -> None:
+    """That is why each receipt carries one."""
+    head = await fill(database)
+    tamper(path, "DELETE FROM audit WHERE id > 4")
+    without, with_head = await verify(database), await verify(database, head)
+    assert (without.broken_at, without.head_found, without.rows) == (None, None, 4)
+    assert (with_head.broken_at, with_head.head_found) == (None, False)
+
+
+async def test_a_row_by_somebody_with_another_program_shows(database: Database) -> None:
+    """A row that was appended without its hash doesn't fit, and what follows doesn't heal it."""
+    await fill(database)
+    async with database.transaction() as tx:
+        await tx.run(
+            "INSERT INTO audit (ts, action, public, commitment, hash) VALUES (70, 'Confirmed', '{}', 'c', 'h')"
+        )
+    await fill(database)
+    assert (await verify(database)).broken_at == 7
+
+
+# --- retention -------------------------------------------------------------------------------------------------------
+async def test_retention_drops_who_and_why_and_the_chain_still_holds(database: Database) -> None:
+    """What was done, when and in which request stays; nobody is found in it any more, and nothing brings them back."""
+    head = await fill(database)
+    async with database.transaction() as tx:
+        assert await audit.forget_before(tx, 30) == 2
+        assert await audit.forget_before(tx, 30) == 0
+        assert [row.id for row in await audit.find(tx, user_id=SPAMMER)] == [6, 5, 4, 3]
+        old = (await audit.find(tx, request_id=1))[-1]
+        assert (old.id, old.personal, old.actor, old.target) == (1, None, "", "")
+        assert (old.action, old.public) == ("StepDone", {"step": "wait", "rooms": 1})
+        raw = await tx.one("SELECT * FROM audit WHERE id = 1")
+        assert raw is not None
+        assert not any(word in str(tuple(raw)) for word in ("moderator", "spammer", "spam"))
+    assert await verify(database, head) == audit.Verdict(6, head, None, True)
+
+
+@pytest.mark.parametrize("column", ["actor", "target", "salt", "personal"])
+async def test_what_is_put_where_retention_took_something_away_shows(
+    database: Database, path: Path, column: str
+) -> None:
+    """Nobody can be blamed afterwards for what is no longer said."""
+    await fill(database)
+    async with database.transaction() as tx:
+        await audit.forget_before(tx, 30)
+    tamper(path, f"UPDATE audit SET {column} = ? WHERE id = 2", OTHER)  # noqa: S608 - our own column names
+    assert (await verify(database)).broken_at == 2
+
+
+async def test_commitments_to_the_same_words_differ(database: Database) -> None:
+    """Each has a salt of its own: with it gone, nobody finds out by guessing who it was."""
+    await fill(database)
+    async with database.transaction() as tx:
+        rows = await tx.all("SELECT commitment, salt FROM audit")
+    assert len({row["commitment"] for row in rows}) == len({row["salt"] for row in rows}) == 6
+
+
+# --- searching -------------------------------------------------------------------------------------------------------
+async def some(database: Database) -> None:
+    """Rows of several people, requests and times; the clock was set back once."""
+    async with database.transaction() as tx:
+        for ts, request_id, actor, target in (
+            (10, 1, MODERATOR, SPAMMER),
+            (20, 1, OTHER, SPAMMER),
+            (30, 2, MODERATOR, OTHER),
+            (25, 3, SPAMMER, None),
+            (40, 3, None, OTHER),
+        ):
+            await audit.append(tx, ts, "X", request_id=request_id, actor=actor, target=target)
+
+
+async def ids(tx: Transaction, **wanted: Any) -> list[int]:
+    """The rows found, by id, in order."""
+    return [row.id for row in await audit.find(tx, **wanted)]
+
+
+async def test_rows_are_found_by_person_request_and_time(database: Database) -> None:
+    """As actor or target, newest first, every condition at once."""
+    await some(database)
+    async with database.transaction() as tx:
+        assert await ids(tx) == [5, 4, 3, 2, 1]
+        assert await ids(tx, limit=2) == [5, 4]
+        assert await ids(tx, user_id=SPAMMER) == [4, 2, 1]
+        assert await ids(tx, user_id=OTHER) == [5, 3, 2]
+        assert await ids(tx, user_id="@nobody:example.org") == []
+        assert await ids(tx, request_id=1) == [2, 1]
+        assert await ids(tx, since_ts=25) == [5, 3, 4]
+        assert await ids(tx, user_id=SPAMMER, since_ts=20) == [4, 2]
+        assert await ids(tx, user_id=SPAMMER, request_id=1, limit=1) == [2]
+        assert await ids(tx, user_id=SPAMMER, request_id=1, since_ts=11) == [2]
+
+
+async def test_a_walk_from_the_oldest_meets_every_row_once(database: Database) -> None:
+    """With or without conditions, however small the steps."""
+    await some(database)
+    async with database.transaction() as tx:
+        for wanted in ({}, {"user_id": SPAMMER}, {"user_id": OTHER, "request_id": 3}, {"since_ts": 20}):
+            seen: list[int] = []
+            while found := await ids(tx, after_id=seen[-1] if seen else 0, limit=1, **wanted):
+                seen += found
+            assert seen == sorted(await ids(tx, **wanted))

@@ -1,0 +1,123 @@
+"""How SQLite answers: nothing that is asked often reads a whole table, or sorts more than it shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from removal.plan import Kind
+from removal.request import State
+from storage import audit, conversations, inbox, meta, outbox, requests, uploads
+from storage.database import Database, Row, Transaction
+
+
+class Explained(Transaction):
+    """Asks SQLite for its plan before each statement."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.plans: list[str] = []
+
+    async def _explain(self, sql: str, values: tuple[Any, ...]) -> None:
+        self.plans += [str(row["detail"]) for row in await self._tx.all(f"EXPLAIN QUERY PLAN {sql}", *values)]
+
+    async def run(self, sql: str, *values: Any) -> int:
+        await self._explain(sql, values)
+        return await self._tx.run(sql, *values)
+
+    async def one(self, sql: str, *values: Any) -> Row | None:
+        await self._explain(sql, values)
+        return await self._tx.one(sql, *values)
+
+    async def all(self, sql: str, *values: Any) -> list[Row]:
+        await self._explain(sql, values)
+        return await self._tx.all(sql, *values)
+
+
+WALKS = re.compile(
+    # These indexes hold only what is still to be done, however much is done already.
+    r"SCAN \w+ USING (COVERING )?INDEX (outbox_pending|inbox_waiting|requests_open|requests_wake|uploads_delete)"
+    # A list that was made for the question.
+    r"|SCAN (json_each|\w+ VIRTUAL TABLE).*"
+)
+Ask = Callable[[Transaction], Awaitable[object]]
+
+ASKED: dict[str, Ask] = {
+    "meta.get": lambda tx: meta.get(tx, "since"),
+    "inbox.pending": inbox.pending,
+    "inbox.undecryptable": inbox.undecryptable,
+    "inbox.caught_up": inbox.caught_up,
+    "inbox.handled": lambda tx: inbox.handled(tx, "$1"),
+    "inbox.prune": lambda tx: inbox.prune(tx, 0),
+    "outbox.heads": lambda tx: outbox.heads(tx, 0),
+    "outbox.next_ts": lambda tx: outbox.next_ts(tx, 0),
+    "outbox.trying": lambda tx: outbox.trying(tx, 1),
+    "outbox.sent": lambda tx: outbox.sent(tx, 1, "$1"),
+    "outbox.drop_untried": lambda tx: outbox.drop_untried(tx, 1, "card.edit."),
+    "outbox.event_id_of": lambda tx: outbox.event_id_of(tx, "t"),
+    "outbox.sent_as": lambda tx: outbox.sent_as(tx, "$1"),
+    "outbox.request_waiting_in": lambda tx: outbox.request_waiting_in(tx, "!r"),
+    "outbox.is_waiting": lambda tx: outbox.is_waiting(tx, 1, "card"),
+    "outbox.prune": lambda tx: outbox.prune(tx, 0),
+    "requests.get": lambda tx: requests.get(tx, 1),
+    "requests.open_for": lambda tx: requests.open_for(tx, "@spammer:example.org"),
+    "requests.due": lambda tx: requests.due(tx, 0),
+    "requests.next_wake": lambda tx: requests.next_wake(tx, 0),
+    "requests.next_expiry": requests.next_expiry,
+    "requests.listing open": lambda tx: requests.listing(tx, only_open=True, limit=20),
+    "requests.listing of a room": lambda tx: requests.listing(tx, only_open=False, limit=20, room_id="!r"),
+    "requests.listing open of a room": lambda tx: requests.listing(tx, only_open=True, limit=20, room_id="!r"),
+    "requests.count_open": requests.count_open,
+    "requests.confirmed_since": lambda tx: requests.confirmed_since(tx, "@moderator:example.org", 0),
+    "requests.in_state": lambda tx: requests.in_state(tx, State.RUNNING),
+    "audit.find by person": lambda tx: audit.find(tx, user_id="@spammer:example.org"),
+    "audit.find by person since": lambda tx: audit.find(tx, user_id="@spammer:example.org", since_ts=0),
+    "audit.find by request": lambda tx: audit.find(tx, request_id=1),
+    "audit.find by request since": lambda tx: audit.find(tx, request_id=1, since_ts=0),
+    "audit.find since": lambda tx: audit.find(tx, since_ts=0),
+    "audit.find walking": lambda tx: audit.find(tx, after_id=0),
+    "audit.find walking since": lambda tx: audit.find(tx, after_id=0, since_ts=0),
+    "audit.find walking by person": lambda tx: audit.find(tx, after_id=0, user_id="@spammer:example.org"),
+    "audit.forget_before": lambda tx: audit.forget_before(tx, 0),
+    "conversations.with_whom": lambda tx: conversations.with_whom(tx, "!r"),
+    "conversations.rooms_with": lambda tx: conversations.rooms_with(tx, "@leaver:example.org"),
+    "uploads.due": lambda tx: uploads.due(tx, 0),
+    "uploads.last_for": lambda tx: uploads.last_for(tx, "@leaver:example.org"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED.keys())
+async def test_no_question_reads_a_whole_table(database: Database, ask: Ask) -> None:
+    """Each is answered by an index, in the order in which it stands there."""
+    async with database.transaction() as tx:
+        explained = Explained(tx)
+        await ask(explained)
+    assert explained.plans
+    slow = [plan for plan in explained.plans if plan.startswith("SCAN") and not WALKS.match(plan)]
+    assert not slow
+    assert not [plan for plan in explained.plans if "TEMP B-TREE" in plan]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda tx: requests.listing(tx, only_open=False, limit=20), audit.find, audit.head],
+    ids=["requests.listing", "audit.find", "audit.head"],
+)
+async def test_the_newest_of_all_are_read_from_the_end(database: Database, ask: Ask) -> None:
+    """A walk along the table by number that stops at the limit, without sorting."""
+    async with database.transaction() as tx:
+        explained = Explained(tx)
+        await ask(explained)
+    assert len(explained.plans) == 1
+    assert re.fullmatch(r"SCAN (requests|audit)", explained.plans[0])
+
+
+async def test_a_persons_own_requests_are_found_among_everybodys(database: Database) -> None:
+    """What one person asked for is little, so sorting it is no harm; reading everybody's would be."""
+    async with database.transaction() as tx:
+        explained = Explained(tx)
+        await requests.of_requester(explained, "@leaver:example.org", 0, Kind.OWN)
+    assert explained.plans[0].startswith("SEARCH requests USING INDEX requests_requester")
