@@ -14,10 +14,10 @@ import aiohttp
 
 from authority import Authority, Policy
 from config import Settings
-from handlers import moderation
 from handlers.admin_room import AdminRoomGate
 from handlers.commands import for_admin_room, for_direct_messages
 from handlers.confirmation import Recheck
+from handlers.counting import Counting
 from handlers.desk import Desk
 from handlers.direct import DirectGate
 from handlers.dispatch import Dispatcher
@@ -32,11 +32,10 @@ from homeserver.store import DeadToken
 from homeserver.synapse import Synapse
 from ledger import Clock, Ledger
 from receiver import CLOCKS_DIFFER_MS, Receiver
-from removal.request import State
 from runner.courier import Courier
 from runner.runner import Runner
 from runner.steps import Steps
-from storage import audit, inbox, meta, outbox, requests
+from storage import audit, inbox, meta, outbox
 from storage.database import FILE, Database
 from texts import Texts
 
@@ -204,7 +203,7 @@ async def _serve(
             "courier": courier.run(),
             "runner": runner.run(),
             "unreadable": Unreadable(desk, receiver, matrix.decrypt).run(),
-            "counts": _finish_counts(desk),
+            "counting": Counting(desk).run(),
             "housekeeping": _keep_house(ledger, settings.audit.retention),
         }.items()
     ]
@@ -261,15 +260,6 @@ async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
             "moves an address would become moderator, so this isn't followed. If it is right, set admin_room to "
             f'the id: "{now}".'
         )
-
-
-async def _finish_counts(desk: Desk) -> None:
-    """Finishes the counts that a stop interrupted."""
-    async with desk.ledger.database.transaction() as tx:
-        waiting = await requests.in_state(tx, State.AWAITING_CONFIRMATION)
-    for request in waiting:
-        if request.facts.only_admin_in is None:
-            await moderation.count(desk, request.id)
 
 
 async def _keep_house(ledger: Ledger, retention: timedelta | None) -> None:

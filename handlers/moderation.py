@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from handlers.desk import Asked, Desk
-from homeserver.api import HomeserverError
 from ledger import Entry
 from removal.facts import Facts
 from removal.ids import UserID
@@ -16,13 +14,9 @@ from removal.protection import Refusal, refuse_account, refuse_name
 from removal.request import UNCONFIRMED, ConfirmedBy, Request, Rules, State
 from storage import requests
 
-log = logging.getLogger(__name__)
-
 HOUR_MS = 3_600_000
 LONGEST_DELAY_MS = 366 * 24 * HOUR_MS
 """How far ahead a removal can be scheduled: longer is a typing error."""
-COUNT_LONG = 300.0
-"""Seconds that counting may take in the background, once the prompt is out."""
 
 
 async def deactivate(desk: Desk, asked: Asked) -> None:
@@ -45,11 +39,10 @@ async def deactivate(desk: Desk, asked: Asked) -> None:
             if other.kind is Kind.OWN:
                 continue  # a moderator needn't wait for a person's own request
             if other.requester_id != asked.by or other.state not in UNCONFIRMED:
-                await entry.reply(asked.event, "already_open", r=other)
+                card = await entry.card_event_id(other)
+                await entry.reply(asked.event, "already_open", r=other, card_event_id=card)
                 return
-        request = await _open(entry, request)
-    if facts.only_admin_in is None:
-        await count(desk, request.id)
+        await _open(entry, request)
 
 
 def options_of(asked: Asked) -> Options:
@@ -185,20 +178,3 @@ async def ask_again(desk: Desk, entry: Entry, request: Request, facts: Facts) ->
             open_said=False,
         )
     )
-
-
-async def count(desk: Desk, request_id: int) -> None:
-    """Finishes a count that would have kept the prompt waiting, and puts it into the prompt."""
-    async with desk.ledger.entry() as entry:
-        request = await entry.request(request_id)
-    try:
-        names = await desk.authority.only_admin_in(request.target_id, seconds=COUNT_LONG)
-    except HomeserverError as error:
-        log.warning("%s: rooms can't be counted: %s", request.reference, error)
-        return
-    if names is None:
-        return
-    async with desk.ledger.entry() as entry:
-        request = await entry.request(request_id)
-        if request.state in UNCONFIRMED:
-            await entry.store_facts(request, replace(request.facts, only_admin_in=names))
