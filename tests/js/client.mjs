@@ -8,11 +8,18 @@ import {
     OnlySignedDevicesIsolationMode,
     decodeRecoveryKey,
 } from "matrix-js-sdk/lib/crypto-api/index.js";
-import { logger } from "matrix-js-sdk/lib/logger.js";
-
-logger.setLevel("warn");
 
 const MEGOLM = "m.megolm.v1.aes-sha2";
+
+const silent = () => {};
+const logger = {
+    getChild: () => logger,
+    trace: silent,
+    debug: silent,
+    info: silent,
+    warn: (...words) => console.warn(...words),
+    error: (...words) => console.error(...words),
+};
 
 /** Whatever may change how a message looks. */
 const CHANGES = [
@@ -41,7 +48,7 @@ export class Device {
      * @returns its device_id.
      */
     async login({ base_url, user_id, password, isolation }) {
-        const anonymous = sdk.createClient({ baseUrl: base_url });
+        const anonymous = sdk.createClient({ baseUrl: base_url, logger });
         const answer = await anonymous.loginRequest({
             type: "m.login.password",
             identifier: { type: "m.id.user", user: user_id },
@@ -58,15 +65,20 @@ export class Device {
         return answer.device_id;
     }
 
-    /** Ends the client and starts it again on its crypto store, as closing and opening the app does. */
+    /** Ends the client and starts it again on its stores, as closing and opening the app does. */
     async restart() {
+        await this.#client.store.save(true); // by itself it does so every few minutes
         this.#client.stopClient();
         await this.#start();
     }
 
     async #start() {
+        const name = this.#session.deviceId;
+        const store = new sdk.IndexedDBStore({ indexedDB, dbName: `${name} sync` });
         this.#client = sdk.createClient({
             ...this.#session,
+            store,
+            logger,
             cryptoCallbacks: {
                 getSecretStorageKey: async ({ keys }) => {
                     const id = Object.keys(keys)[0];
@@ -77,14 +89,17 @@ export class Device {
                 },
             },
         });
-        await this.#client.initRustCrypto({ cryptoDatabasePrefix: this.#session.deviceId });
+        await store.startup();
+        await this.#client.initRustCrypto({ cryptoDatabasePrefix: name });
         this.#crypto.setDeviceIsolationMode(
             this.#isolation === "signed" ? new OnlySignedDevicesIsolationMode() : new AllDevicesIsolationMode(false),
         );
         // Not at once: the library itself acts on some of these only after its listeners were called.
         for (const change of CHANGES) this.#client.on(change, () => setImmediate(() => this.#lookAgain()));
         await this.#client.startClient({ initialSyncLimit: 100 });
-        await this.#until(() => this.#client.isInitialSyncComplete(), 30, "the first sync");
+        const { joined_rooms } = await this.#client.getJoinedRooms();
+        const here = () => joined_rooms.every((room_id) => this.#client.getRoom(room_id)?.getMyMembership() === "join");
+        await this.#until(() => this.#client.isInitialSyncComplete() && here(), 30, "its rooms");
     }
 
     get #crypto() {
@@ -152,9 +167,8 @@ export class Device {
     }
 
     #encrypted(room_id) {
-        const known = async () =>
-            this.#client.getRoom(room_id)?.getMyMembership() === "join" &&
-            (await this.#crypto.isEncryptionEnabledInRoom(room_id));
+        const room = () => this.#client.getRoom(room_id);
+        const known = () => room()?.getMyMembership() === "join" && room().hasEncryptionStateEvent();
         return this.#until(known, 30, `${room_id}, encrypted`);
     }
 

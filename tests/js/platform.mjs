@@ -1,6 +1,6 @@
 // What matrix-js-sdk expects of the browser that it was made for. Imported before it.
 
-import "fake-indexeddb/auto"; // the crypto store, in memory: it lives as long as this process
+import "fake-indexeddb/auto"; // a browser's database in memory: the stores live as long as this process
 
 // Standard output belongs to the protocol; whatever a library says goes to standard error.
 for (const name of ["debug", "info", "log", "trace"]) console[name] = (...words) => console.warn(...words);
