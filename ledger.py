@@ -124,9 +124,10 @@ class Entry:
         await outbox.drop_untried(self.tx, request.id, "card.edit.")
         new = _message(self._card(request))
         content = {
-            **new,
-            "body": f"* {new['body']}",
-            "formatted_body": f"* {new['formatted_body']}",
+            "msgtype": new["msgtype"],
+            # For clients that know no edits: the first line only, since the rest stands in the event once more.
+            "body": f"* {new['body'].partition(chr(10))[0]}",
+            "m.mentions": {},
             "m.new_content": new,
             "m.relates_to": {"rel_type": "m.replace"},
         }

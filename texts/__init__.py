@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -19,8 +20,21 @@ from removal.ids import reference
 
 FOLDER = Path(__file__).parent
 BODY_LIMIT = 40_000
-"""Bytes of HTML and plain text together: an encrypted event of 49,000 bytes is refused by homeservers."""
-_SHOWN_LIMIT = 255
+"""Bytes that HTML and plain text together may take as JSON, which writes other alphabets at up to three times their
+size: an encrypted event of 49,000 bytes is refused by homeservers."""
+SHOWN_LIMIT = 255
+"""Bytes of a stranger's text that are shown: as many as the longest Matrix ID has."""
+_SHORT_LIMIT = 80
+_WHOLE_LIMIT = 2_000
+
+# What is invisible or blank although Unicode doesn't count it among the controls: fillers, selectors, an empty pattern.
+_UNSEEN = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    + "".join(map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]))
+)
+_HOLDS_EMOJI_TOGETHER = frozenset("\u200d\ufe0e\ufe0f")
+_MARKS_IN_A_ROW = 3
+"""More of them, one above the other, would cover the lines around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +45,33 @@ class Text:
     formatted_body: str
 
 
-def clean(value: str) -> str:
+def clean(value: str, limit: int = SHOWN_LIMIT) -> str:
     """Makes a stranger's text harmless to look at: one line, nothing invisible, nothing that turns the direction.
 
     Control, format, private-use and unassigned characters become �, so that two names that differ never look alike by
     means of something that can't be seen.
+
+    Args:
+        value: the text, of any length.
+        limit: how many bytes of it are shown; what is cut ends with an ellipsis.
     """
-    shown = []
-    for char in value[: _SHOWN_LIMIT + 1]:
-        category = unicodedata.category(char)
-        if char in "\n\r\t\u2028\u2029":
-            shown.append(" ")
-        elif category[0] == "C" and char != "\u200d":  # the joiner holds emoji together
-            shown.append("\ufffd")
-        elif category in ("Zl", "Zp"):
-            shown.append(" ")
-        else:
-            shown.append(char)
-    text = "".join(shown)
-    return text if len(text) <= _SHOWN_LIMIT else text[: _SHOWN_LIMIT - 1] + "…"
+    shown: list[str] = []
+    marks = 0
+    for char in value[: limit + 1]:
+        marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
+        if marks <= _MARKS_IN_A_ROW:
+            shown.append(_seen(char, shown[-1] if shown else " "))
+    text = "".join(shown).encode()
+    return text.decode() if len(text) <= limit else text[: limit - 3].decode(errors="ignore") + "…"
+
+
+def _seen(char: str, before: str) -> str:
+    category = unicodedata.category(char)
+    if category[0] == "Z" or char in "\n\r\t":
+        return " "
+    if char in _HOLDS_EMOJI_TOGETHER and (before == "\ufe0f" or unicodedata.category(before) in ("So", "Sk", "Sm")):
+        return char
+    return "\ufffd" if category[0] == "C" or char in _UNSEEN else char
 
 
 class Texts:
@@ -70,7 +92,7 @@ class Texts:
             finalize=_finalize,
         )
         self._environment.filters.update(
-            code=_code, time=_time, date=_date, span=_span, room=_code, sentence=_sentence
+            code=_code, time=_time, date=_date, span=_span, sentence=_sentence, short=_short, whole=_whole
         )
         self._environment.globals.update(word=self.word, prefix=prefix, ref=reference)  # also seen by `words.yaml`
 
@@ -96,12 +118,17 @@ class Texts:
         html = self._environment.get_template(f"{name}.html").render(**values)
         html = re.sub(r"\s*\n\s*", "\n", html).strip()
         html = re.sub(r">\s+<", "><", html)
-        text = Text(plain(html), html)
-        if len(text.body.encode()) + len(text.formatted_body.encode()) > BODY_LIMIT:
+        text, shown = Text(plain(html), html), 1.0
+        while _size(text) > BODY_LIMIT:
             # Rather a cut plain text than a message that no server takes.
-            body = text.body.encode()[: BODY_LIMIT // 2].decode(errors="ignore") + "…"
-            return Text(body, str(escape(body)).replace("\n", "<br>"))
+            shown *= 0.8
+            body = plain(html)[: int(BODY_LIMIT * shown)] + "…"
+            text = Text(body, escape(body).replace("\n", "<br>"))
         return text
+
+
+def _size(text: Text) -> int:
+    return len(json.dumps([text.body, text.formatted_body]))
 
 
 def plain(html: str) -> str:
@@ -122,21 +149,37 @@ def _code(value: str) -> Markup:
     return Markup("<code>{}</code>").format(clean(value))
 
 
+def _short(value: str) -> Markup:
+    """A name in a list of many."""
+    return escape(clean(value, _SHORT_LIMIT))
+
+
+def _whole(value: str) -> Markup:
+    """What a person wrote or a program said, in full: a reason, a cause."""
+    return escape(clean(value, _WHOLE_LIMIT))
+
+
 def _sentence(value: str) -> str:
     """With a full stop at its end, and one only."""
     return value if value.endswith((".", "!", "?", "…")) else value + "."
 
 
-def _moment(ts: int) -> datetime:
-    return datetime.fromtimestamp(ts / 1000, UTC)
+def _moment(ts: int | None) -> datetime | None:
+    """None where nothing is known, or where it's no time that has a date."""
+    try:
+        return None if ts is None else datetime.fromtimestamp(ts / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _time(ts: int | None) -> str:
-    return _moment(ts).strftime("%Y-%m-%d %H:%M:%S UTC") if ts is not None else "unknown"
+    moment = _moment(ts)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "unknown"
 
 
 def _date(ts: int | None) -> str:
-    return f"{_moment(ts):%A}, {_moment(ts).day} {_moment(ts):%B %Y, %H:%M} UTC" if ts is not None else "unknown"
+    moment = _moment(ts)
+    return f"{moment:%A}, {moment.day} {moment:%B %Y, %H:%M} UTC" if moment else "unknown"
 
 
 def _span(ms: int) -> str:
