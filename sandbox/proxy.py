@@ -6,7 +6,8 @@
         assert proxy.count("PUT", "/send/") == 2
 
 Paths are as they travel: percent-encoded, with the query. A pattern is a regular expression, searched for in them. The
-newest rule that matches decides; with no rule, a request passes unharmed.
+newest rule that matches decides; with no rule, a request passes unharmed. (aiohttp's client by itself repeats a GET or
+PUT once whose connection was lost before any answer: such faults then hit twice.)
 """
 
 from __future__ import annotations
@@ -309,4 +310,5 @@ class Proxy:
         ) as answered:
             raw = await answered.read()
             kept = {name: value for name, value in answered.headers.items() if name.lower() not in _OWN_BUSINESS}
-            return Answered(answered.status, kept, raw)
+        await self.changed()
+        return Answered(answered.status, kept, raw)

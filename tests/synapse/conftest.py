@@ -12,6 +12,7 @@ import pytest_asyncio
 from homeserver.api import Api
 from homeserver.synapse import Synapse
 from sandbox.homeserver import Homeserver
+from sandbox.proxy import Proxy
 from sandbox.scene import Scene
 from tests.conftest import Account, People
 
@@ -54,6 +55,13 @@ async def scene(homeserver: Homeserver) -> AsyncIterator[Callable[..., Awaitable
     yield make
     for each in made:
         await each.close()
+
+
+@pytest_asyncio.fixture
+async def proxy(homeserver: Homeserver) -> AsyncIterator[Proxy]:
+    """A proxy in front of the shared homeserver, for a bot that is set up with its address."""
+    async with Proxy(homeserver.base_url) as running:
+        yield running
 
 
 async def settled(look: Callable[[], Awaitable[bool]]) -> None:
