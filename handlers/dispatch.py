@@ -1,7 +1,8 @@
 """From the inbox to the gate of the room where it was said, and the error boundary around all that follows.
 
-Events of one room are handled one after the other, rooms side by side. An event is done once a handler's entry is
-committed; where the homeserver can't be asked, it stays and is tried again.
+Events of one room are handled one after the other, rooms side by side and in turn, so that one in which very much is
+said keeps nobody waiting. An event is done once a handler's entry is committed; where the homeserver can't be asked, it
+stays and is tried again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from storage import conversations, inbox
 
 log = logging.getLogger(__name__)
 
-ROOMS_SIDE_BY_SIDE = 8
+SIDE_BY_SIDE = 8
+"""So many events are handled at the same time."""
+INVITES_SIDE_BY_SIDE = 2
+"""So many invitations, beside them: a thousand of them keep nobody waiting who is in a room already."""
+SHORTEST_WAIT = 0.5
 LONGEST_WAIT = 30.0
 """Seconds between attempts to handle an event while the homeserver can't be asked."""
 
@@ -36,7 +41,9 @@ class Dispatcher:
         self._direct = direct
         self._invites = invites
         self._busy: set[str] = set()
-        self._slots = asyncio.Semaphore(ROOMS_SIDE_BY_SIDE)
+        # Whoever waits for a slot gets it in turn, and each event needs one anew.
+        self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._invite_slots = asyncio.Semaphore(INVITES_SIDE_BY_SIDE)
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -44,30 +51,35 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 async with self._desk.ledger.database.transaction() as tx:
-                    waiting = await inbox.pending(tx)
-                rooms: dict[str, list[Incoming]] = {}
-                for _, event in waiting:
-                    if event.room_id not in self._busy:
-                        rooms.setdefault(event.room_id, []).append(event)
-                for room_id, events in rooms.items():
-                    self._busy.add(room_id)
-                    tasks.create_task(self._handle_room(room_id, events))
+                    waiting = await inbox.rooms_waiting(tx)
+                for room_id in waiting:
+                    if room_id not in self._busy:
+                        self._busy.add(room_id)
+                        tasks.create_task(self._handle_room(room_id))
+                # Every event handled is a change: where very many wait, not each is a reason to look for more.
+                await asyncio.sleep(min(0.2, len(waiting) / 2_000))
                 seen = await self._desk.ledger.wait_for_change(seen, None)
 
-    async def _handle_room(self, room_id: str, events: list[Incoming]) -> None:
+    async def _handle_room(self, room_id: str) -> None:
+        """Handles what waits in a room; an event that can't be handled yet is tried again until it can."""
+        wait = SHORTEST_WAIT
         try:
-            async with self._slots:
-                for event in events:
-                    await self._until_handled(event)
+            while (event := await self._next_in(room_id)) is not None:
+                async with self._invite_slots if event.type == INVITE else self._slots:
+                    handled = await self._attempt(event)
+                if handled:
+                    wait = SHORTEST_WAIT
+                    continue
+                await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
+                wait = min(wait * 2, LONGEST_WAIT)
         finally:
             self._busy.discard(room_id)
             await self._desk.ledger.notify()
 
-    async def _until_handled(self, event: Incoming) -> None:
-        wait = 0.5
-        while not await self._attempt(event):
-            await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
-            wait = min(wait * 2, LONGEST_WAIT)
+    async def _next_in(self, room_id: str) -> Incoming | None:
+        async with self._desk.ledger.database.transaction() as tx:
+            waiting = await inbox.pending(tx, 1, room_id=room_id)
+        return waiting[0][1] if waiting else None
 
     async def _attempt(self, event: Incoming) -> bool:
         """Whether the event needs no further attempt."""

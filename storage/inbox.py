@@ -25,12 +25,23 @@ async def add(tx: Transaction, event: Incoming, now: int) -> None:
     )
 
 
-async def pending(tx: Transaction, limit: int = 500) -> list[tuple[int, Incoming]]:
-    """The events that wait to be handled, oldest first, each with the time it was received."""
-    rows = await tx.all(
-        "SELECT * FROM inbox WHERE status = 'pending' AND status <> 'handled' ORDER BY seq LIMIT ?", limit
-    )
+async def pending(tx: Transaction, limit: int = 500, *, room_id: str | None = None) -> list[tuple[int, Incoming]]:
+    """The events (of one room) that wait to be handled, oldest first, each with the time it was received."""
+    if room_id is None:
+        rows = await tx.all(
+            "SELECT * FROM inbox WHERE status = 'pending' AND status <> 'handled' ORDER BY seq LIMIT ?", limit
+        )
+    else:
+        rows = await tx.all(
+            "SELECT * FROM inbox WHERE status = 'pending' AND room_id = ? ORDER BY seq LIMIT ?", room_id, limit
+        )
     return [(int(row["received_ts"]), _event(row)) for row in rows]
+
+
+async def rooms_waiting(tx: Transaction) -> list[str]:
+    """The rooms where events wait to be handled; the one whose event has waited longest comes first."""
+    rows = await tx.all("SELECT room_id, MIN(seq) AS first FROM inbox WHERE status = 'pending' GROUP BY room_id")
+    return [str(row["room_id"]) for row in sorted(rows, key=lambda row: int(row["first"]))]
 
 
 async def undecryptable(tx: Transaction) -> list[tuple[int, Incoming]]:

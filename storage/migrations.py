@@ -94,4 +94,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX audit_request ON audit (request_id, id) WHERE request_id IS NOT NULL;
     CREATE INDEX audit_ts ON audit (ts);
     """,
+    # 2: what waits is taken room by room
+    """
+    CREATE INDEX inbox_rooms ON inbox (room_id, seq) WHERE status = 'pending';
+    """,
 )

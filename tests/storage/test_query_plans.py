@@ -39,7 +39,7 @@ class Explained(Transaction):
 
 WALKS = re.compile(
     # These indexes hold only what is still to be done, however much is done already.
-    r"SCAN \w+ USING (COVERING )?INDEX (outbox_pending|inbox_waiting|requests_open|requests_wake|uploads_delete)"
+    r"SCAN \w+ USING (COVERING )?INDEX (outbox_pending|inbox_waiting|inbox_rooms|requests_open|requests_wake|uploads_delete)"
     # A list that was made for the question.
     r"|SCAN (json_each|\w+ VIRTUAL TABLE).*"
 )
@@ -48,6 +48,8 @@ Ask = Callable[[Transaction], Awaitable[object]]
 ASKED: dict[str, Ask] = {
     "meta.get": lambda tx: meta.get(tx, "since"),
     "inbox.pending": inbox.pending,
+    "inbox.pending in a room": lambda tx: inbox.pending(tx, 1, room_id="!1"),
+    "inbox.rooms_waiting": inbox.rooms_waiting,
     "inbox.undecryptable": inbox.undecryptable,
     "inbox.caught_up": inbox.caught_up,
     "inbox.handled": lambda tx: inbox.handled(tx, "$1"),
