@@ -70,6 +70,12 @@ def test_keys_that_others_send_replace_nothing(parts: Parts) -> None:
     early = {"algorithm": MEGOLM, "session_id": session.id, "ciphertext": session.encrypt('{"type":"x","content":{}}')}
     parts.crypto.receive([parts.room_key(session), parts.room_key(session, room_id="!other:lethe.test")])
     assert parts.crypto.open(ROOM, early).message_index == 0
+    other = new_session()
+    first_key = other.session_key
+    other.encrypt("something before")
+    parts.crypto.receive([parts.room_key(other)])
+    parts.crypto.receive([parts.room_key(other, room_id="!other:lethe.test", session_key=first_key)])
+    assert opened(parts, other).message_index == 1
     with pytest.raises(Forged):
         parts.crypto.open("!other:lethe.test", early)
 
