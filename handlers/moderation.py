@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 
 from handlers.desk import Asked, Desk
@@ -15,6 +16,8 @@ from removal.request import UNCONFIRMED, ConfirmedBy, Request, Rules, State
 from storage import requests
 
 HOUR_MS = 3_600_000
+SIMILAR, SIMILAR_SEARCHED = 3, 50
+"""How many similar accounts are shown for one that doesn't exist, and among how many they are sought."""
 LONGEST_DELAY_MS = 366 * 24 * HOUR_MS
 """How far ahead a removal can be scheduled: longer is a typing error."""
 
@@ -111,15 +114,28 @@ async def _look_or_refuse(desk: Desk, asked: Asked, target: UserID, options: Opt
         refusal = refuse_account(facts, erase=options.erase)
     if refusal is None:
         return facts
-    similar: list[str] = []
-    if refusal is Refusal.UNKNOWN:
-        similar = [found for found in await desk.synapse.find_users(target.localpart) if found != user_id]
+    similar = await _similar(desk, target) if refusal is Refusal.UNKNOWN else []
     async with desk.ledger.entry(asked.event) as entry:
         await entry.reply(
             asked.event, "refusal", refusal=refusal, user=user_id, server=desk.server_name, similar=similar
         )
         await entry.audit("Refused", actor=asked.by, target=user_id, because=refusal.value)
     return None
+
+
+async def _similar(desk: Desk, target: UserID) -> list[str]:
+    """Accounts that were perhaps meant by one that doesn't exist, the likeliest first. Raises: HomeserverError."""
+    name = target.localpart
+    found = await desk.synapse.find_users(name, SIMILAR)
+    if not found:
+        # The homeserver finds what holds the text as it is: a slip is in one half of a name, hardly in both.
+        half = (len(name) + 1) // 2
+        for part in (name[:half], name[half:]):
+            found += await desk.synapse.find_users(part, SIMILAR_SEARCHED) if len(part) > 1 else []
+        # By name alone: the server's, which all have in common, would make any two look alike.
+        names = {user_id[1:].partition(":")[0]: user_id for user_id in found}
+        found = [names[near] for near in difflib.get_close_matches(name, names, n=SIMILAR, cutoff=0.8)]
+    return [user_id for user_id in found if user_id != str(target)]
 
 
 async def _request(desk: Desk, asked: Asked, target: UserID, options: Options, facts: Facts) -> Request:
