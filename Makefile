@@ -30,8 +30,20 @@ $(READY): requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# An independent client for the tests. Without Node 20 or newer, and npm, they say that it is missing and are skipped.
+JS := tests/js/node_modules/ready
+NODE := $(shell command -v npm >/dev/null && node -p 'process.versions.node.split(".")[0] >= 20' 2>/dev/null)
+
+.PHONY: js
+js: $(JS) ## install matrix-js-sdk for the tests (done by the other targets when Node is there)
+
+$(JS): tests/js/package.json tests/js/package-lock.json
+	cd tests/js && npm ci
+	@touch $@
+
 .PHONY: test
-test: $(READY) ## run every test (arguments for pytest: ARGS="-k name")
+test: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## run every test (arguments for pytest: ARGS="-k name")
+	@$(if $(filter true,$(NODE)),:,echo "No Node 20 or newer with npm here: the tests with matrix-js-sdk are skipped")
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: lint
@@ -54,4 +66,4 @@ format: $(READY) ## put the code into its format
 
 .PHONY: clean
 clean: ## remove what was installed and cached
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf .venv .cache tests/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

@@ -188,6 +188,10 @@ class JsPerson:
         """Waits for a readable message of somebody else that replies to the event and holds the text."""
         return _shown(await self._do("reply_to", event_id=event_id, containing=containing, timeout=timeout))
 
+    async def said(self, room_id: str, containing: str, *, by: str, timeout: float = PATIENCE) -> Shown:
+        """Waits for a readable message of somebody in a room that holds the text, whatever it replies to."""
+        return _shown(await self._do("said", room_id=room_id, by=by, containing=containing, timeout=timeout))
+
     async def reads(self, event_id: str, containing: str = "", timeout: float = PATIENCE) -> Shown:
         """Waits until an event can be read and holds the text, by an edit or from the start."""
         return _shown(await self._do("reads", event_id=event_id, containing=containing, timeout=timeout))

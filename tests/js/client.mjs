@@ -217,6 +217,16 @@ export class Device {
         return this.#show(await this.#until(found, timeout, `a reply to ${event_id} holding “${containing}”`));
     }
 
+    /** Waits for a message of that person in the room that holds the text. @returns how it is shown. */
+    async said({ room_id, by, containing, timeout }) {
+        const found = () =>
+            this.#timeline().find(
+                (event) =>
+                    event.getRoomId() === room_id && event.getSender() === by && shownText(event).includes(containing),
+            );
+        return this.#show(await this.#until(found, timeout, `“${containing}” by ${by} in ${room_id}`));
+    }
+
     /** Waits until the event reads so that it holds the text, by an edit or from the start. @returns how it is shown. */
     async reads({ event_id, containing, timeout }) {
         const found = () => {

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 import pytest_asyncio
@@ -20,9 +21,11 @@ from sandbox.js_person import Isolation, JsPerson, Opinion, Shown, why_not
 from sandbox.lethe import Lethe
 from sandbox.scene import Scene
 from tests.conftest import People
+from tests.synapse.conftest import settled
 from tests.synapse.door import Bot
 
 MakeJs = Callable[..., Awaitable[JsPerson]]
+MakeScene = Callable[..., Awaitable[Scene]]
 
 
 @pytest_asyncio.fixture
@@ -85,6 +88,31 @@ def assert_clean(shown: Shown, *, edited: bool = False) -> None:
     """The client read this, it was encrypted, and neither it nor its edit carries a shield."""
     assert (shown.encrypted, shown.failure, shown.shield) == (True, None, "none"), shown
     assert shown.edit_shield == ("none" if edited else None), shown
+
+
+@dataclass(frozen=True)
+class Talk:
+    """An encrypted direct message that a person opened with the real bot."""
+
+    person: JsPerson
+    bot_id: str
+    room_id: str
+
+    @classmethod
+    async def begin(cls, person: JsPerson, bot_id: str) -> Self:
+        """Opens it; returns once the bot has greeted."""
+        room_id = await person.create_room(invite=[bot_id], direct=True)
+        await person.member(room_id, bot_id)
+        assert_clean(await person.said(room_id, "Hello", by=bot_id))
+        return cls(person, bot_id, room_id)
+
+    async def asked(self, command: str, containing: str) -> Shown:
+        """The bot's answer to a command, once ✅ and ❌ stand under it."""
+        shown = await self.person.reply_to(command, containing=containing)
+        assert_clean(shown)
+        for key in ("✅", "❌"):
+            await self.person.reacted(shown.event_id, key, by=self.bot_id)
+        return shown
 
 
 MakeStage = Callable[..., Awaitable[Stage]]
@@ -176,7 +204,53 @@ async def test_a_device_without_a_signature_would_be_noticed(js: MakeJs, people:
     await strict.fails(event_id, "UNSIGNED_SENDER_DEVICE")
 
 
-async def test_a_direct_message_opened_by_a_person_is_clean(
+async def test_a_person_asks_for_the_own_removal_and_stops_it(js: MakeJs, scene: MakeScene) -> None:
+    """In an encrypted direct message the person reads greeting, questions, reactions, edits and outcomes without a
+    shield, and after a restart of the bot stops it all from a new device."""
+    room, person = await scene(), await js("leaver")
+    talk = await Talk.begin(person, room.bot_id)
+    command = await person.say(talk.room_id, "!deactivate --keep-media")
+    question = await talk.asked(command, "✅ yes")
+    await person.react(talk.room_id, question.event_id, "✅")
+    card = await talk.asked(command, "Remove your account")
+    await person.react(talk.room_id, card.event_id, "✅")
+    assert_clean(await person.reply_to(command, containing="type your full Matrix ID"))
+    await person.say(talk.room_id, person.user_id)
+    scheduled = await person.reply_to(command, containing="will be removed on")
+    assert_clean(scheduled)
+    assert_clean(await person.reads(card.event_id, "❌ or !cancel stops it"), edited=True)
+
+    await room.bot.restart()
+    other = await person.new_device()
+    await other.member(talk.room_id, room.bot_id)
+    asked = await other.say(talk.room_id, "!status")
+    status = await other.reply_to(asked, containing="❌ under this message")
+    assert_clean(status)
+    await other.react(talk.room_id, status.event_id, "❌")
+    for client in (person, other):
+        assert_clean(await client.reply_to(command, containing="Your account stays"))
+    assert not (await room.user(person.user_id))["deactivated"]
+
+
+async def test_a_person_reads_the_farewell(js: MakeJs, scene: MakeScene) -> None:
+    """The last message before an account goes is read without a shield in an encrypted direct message."""
+    room, person = await scene(self_service={"grace_period": "0s"}), await js("leaver")
+    talk = await Talk.begin(person, room.bot_id)
+    command = await person.say(talk.room_id, "!deactivate --erase --keep-media")
+    card = await talk.asked(command, "Remove your account")
+    await person.react(talk.room_id, card.event_id, "✅")
+    await person.reply_to(command, containing="type your full Matrix ID")
+    await person.say(talk.room_id, person.user_id)
+    assert_clean(await person.reply_to(command, containing="Farewell"))
+
+    async def gone() -> bool:
+        account = await room.user(person.user_id)
+        return bool(account["deactivated"] and account["erased"])
+
+    await settled(gone)
+
+
+async def test_a_first_message_that_came_with_the_invitation_is_read(
     js: MakeJs, homeserver: Homeserver, people: People, tmp_path: Path
 ) -> None:
     """In an encrypted direct message that a person opens, writing at once, the bot's door reads the first message and
@@ -190,18 +264,18 @@ async def test_a_direct_message_opened_by_a_person_is_clean(
         first = await person.say(room_id, "please remove my account")
         await bot.until(lambda: any(invite.room_id == room_id for invite in bot.invites), "the invitation")
         await bot.matrix.join(room_id)
-        await talk(person, bot, room_id, first, "please remove my account")
+        await converse(person, bot, room_id, first, "please remove my account")
 
         await bot.stop()
         await bot.start()
-        await talk(person, bot, room_id, await person.say(room_id, "are you there?"), "are you there?")
+        await converse(person, bot, room_id, await person.say(room_id, "are you there?"), "are you there?")
         await person.restart()
-        await talk(person, bot, room_id, await person.say(room_id, "and now?"), "and now?")
+        await converse(person, bot, room_id, await person.say(room_id, "and now?"), "and now?")
     finally:
         await bot.stop()
 
 
-async def talk(person: JsPerson, bot: Bot, room_id: str, event_id: str, said: str) -> None:
+async def converse(person: JsPerson, bot: Bot, room_id: str, event_id: str, said: str) -> None:
     """The bot reads what a person said and answers with a message, a reaction and an edit; the person reacts to it."""
     heard = await bot.hears(event_id)
     assert (heard.content.get("body"), heard.encrypted, heard.trust) == (said, True, DeviceTrust.SIGNED), heard
