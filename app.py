@@ -21,8 +21,11 @@ from handlers.counting import Counting
 from handlers.desk import Desk
 from handlers.direct import DirectGate
 from handlers.dispatch import Dispatcher
+from handlers.identities import Identities
 from handlers.invites import Invites
 from handlers.unreadable import Unreadable
+from handlers.upgrade import Upgrade
+from handlers.watch import Watch
 from homeserver.api import Api, BadToken, HomeserverError
 from homeserver.backoff import Backoff
 from homeserver.files import Files
@@ -180,11 +183,13 @@ async def _serve(
     courier = Courier(ledger, matrix, lambda: authority.admin_room_id)
     runner = Runner(ledger, Steps(synapse), Recheck(desk), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
+    watch = Watch(desk)
+    upgrade = Upgrade(desk, matrix, watch)
     dispatcher = Dispatcher(
         desk,
-        AdminRoomGate(desk, for_admin_room(prefix)),
+        AdminRoomGate(desk, for_admin_room(prefix), Identities(desk, matrix), watch, upgrade),
         DirectGate(desk, for_direct_messages(prefix)),
-        Invites(desk, matrix),
+        Invites(desk, matrix, upgrade),
     )
 
     async def back() -> None:
@@ -204,6 +209,7 @@ async def _serve(
             "runner": runner.run(),
             "unreadable": Unreadable(desk, receiver, matrix.decrypt).run(),
             "counting": Counting(desk).run(),
+            "watch": _look_at_admin_room(watch, upgrade),
             "housekeeping": _keep_house(ledger, settings.audit.retention),
         }.items()
     ]
@@ -219,6 +225,12 @@ async def _serve(
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
         log.info("Lethe has stopped")
+
+
+async def _look_at_admin_room(watch: Watch, upgrade: Upgrade) -> None:
+    """What changed in the admin room while the bot was away."""
+    await _answered(watch.look)
+    await _answered(upgrade.look)
 
 
 async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database) -> str:
@@ -254,7 +266,7 @@ async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
     except HomeserverError as error:
         log.warning("the address %s can't be looked up, going on with %s: %s", alias, pinned, error)
         return
-    if now is not None and now != pinned:
+    if now is not None and now != pinned and not await rooms.lead_to_each_other(pinned, now):
         raise CannotRun(
             f"admin_room: the address {alias} led to {pinned} when it was first used and leads to {now} now. Whoever "
             "moves an address would become moderator, so this isn't followed. If it is right, set admin_room to "

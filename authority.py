@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Any
 
 from homeserver.only_admin import only_admin_rooms
 from homeserver.rooms import Rooms, RoomState
@@ -92,6 +93,14 @@ class Authority:
             HomeserverError: it can't be told; NotFound where this server doesn't know the room.
         """
         return RoomState.from_events(await self._synapse.room_state(room_id, "m.room.member"))
+
+    async def state_before_joining(self, room_id: str) -> list[dict[str, Any]]:
+        """A room's whole state as the admin API tells it, joined or not.
+
+        Raises:
+            HomeserverError: it can't be told; NotFound where this server doesn't know the room.
+        """
+        return await self._synapse.room_state(room_id)
 
     async def facts(self, user_id: str, *, count_for: float = COUNT_SECONDS) -> Facts | None:
         """One look at an account; None where the homeserver doesn't know it.

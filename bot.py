@@ -1,4 +1,4 @@
-"""Lethe's command line: `python bot.py run|check|audit --config config.yaml`; `run` where none is named."""
+"""Lethe's command line: `python bot.py run|check|audit|accept --config config.yaml`; `run` where none is named."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+import accept_cli
 import app
 import audit_cli
 import check
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the process's exit code."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] not in ("run", "check", "audit", "-h", "--help"):
+    if not given or given[0] not in ("run", "check", "audit", "accept", "-h", "--help"):
         given = ["run", *given]
     options = parser.parse_args(given)
     os.umask(0o077)  # whatever is written from here on is for the owner alone
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "audit":
             return asyncio.run(_audit(settings, options))
+        if options.command == "accept":
+            return asyncio.run(_accept(settings, options.user))
         app.data_dir_ready(settings.data_dir)
         asyncio.run(_run(settings))
     except DeadToken as error:
@@ -74,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     verify = actions.add_parser("verify", help="say whether anything was altered, and what that can't tell")
     verify.add_argument("--head", help="a hash from a receipt: then a cut-off end is found too")
     _takes_config(verify)
+    words = "obey a moderator again whose identity was reset, where no other moderator can say !accept"
+    accept = commands.add_parser("accept", help=words, description=words)
+    accept.add_argument("user", help="the moderator's full Matrix ID")
+    _takes_config(accept)
     return parser
 
 
@@ -81,10 +88,20 @@ def _takes_config(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", type=Path, default=Path("config.yaml"), help="the settings (%(default)s)")
 
 
-async def _audit(settings: Settings, options: argparse.Namespace) -> int:
+def _database(settings: Settings) -> Path:
     path = settings.data_dir / FILE
     if not path.exists():
         raise StorageError(f"{path} isn't there: the bot hasn't run yet, or data_dir names another place")
+    return path
+
+
+async def _accept(settings: Settings, user_id: str) -> int:
+    texts = Texts(settings.language, settings.command_prefix)
+    return await accept_cli.accept(_database(settings), user_id, texts)
+
+
+async def _audit(settings: Settings, options: argparse.Namespace) -> int:
+    path = _database(settings)
     if options.action == "export":
         return await audit_cli.write(path, options.format)
     return await audit_cli.verify(path, options.head, Texts(settings.language, settings.command_prefix))

@@ -203,7 +203,8 @@ async def _admin_room(settings: Settings, rooms: Rooms, report: Report) -> str |
     if found is None and pinned is None:
         report.bad("alias_unknown", alias=wanted)
         return None
-    if pinned is not None and found is not None and found != pinned:
+    moved = pinned is not None and found is not None and found != pinned
+    if moved and not await rooms.lead_to_each_other(str(pinned), str(found)):
         report.bad("alias_moved", alias=wanted, pinned=pinned, found=found)
         return None
     return pinned or found
@@ -213,6 +214,8 @@ def look_at_admin_room(settings: Settings, state: RoomState, report: Report) -> 
     """Encryption, power levels and who gets in."""
     me, level = settings.homeserver.user_id, settings.moderators.power_level
     (report.good if state.encrypted else report.warn)("encrypted" if state.encrypted else "not_encrypted")
+    if settings.require_cross_signed_moderators and not state.encrypted:
+        report.bad("signed_needs_encryption")
     needed = max(
         state.levels.needed_for_message("m.room.encrypted" if state.encrypted else "m.room.message"),
         state.levels.needed_for_message("m.reaction"),

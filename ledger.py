@@ -173,11 +173,13 @@ class Entry:
             values["head"] = await audit.head(self.tx)
         for said in messages(request, what):
             here = said.to is To.ROOM
-            room_id = request.room_id if here else self._ledger.admin_room_id()
+            # Moderators may have moved to the admin room's successor meanwhile.
+            at_home = here and request.kind is Kind.OWN
+            room_id = request.room_id if at_home else self._ledger.admin_room_id()
             text = self._ledger.texts.render(said.template, r=request, what=said.what, **values)
             content = _message(
                 text,
-                reply_to=request.command_event_id if here else None,
+                reply_to=request.command_event_id if here and room_id == request.room_id else None,
                 mention=request.requester_id if said.rings else None,
             )
             # A question is known by what it asks: other things may happen before it is answered.

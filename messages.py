@@ -67,6 +67,7 @@ def messages(request: Request, what: str) -> tuple[Said, ...]:
         said.append(Said(To.ROOM, "own_outcome", what, _TO_PERSON[what], rings=True))
     if what in _TO_MODERATORS:
         template, word, reactions = _TO_MODERATORS[what]
+        reactions = () if request.rules.by_reply else reactions  # they wouldn't count
         said.append(Said(To.ADMIN_ROOM, template, word, reactions))
     if what == State.CANCELLED.value and request.confirmed_ts is not None:
         said.append(Said(To.ADMIN_ROOM, "own_notice", what))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from events import Incoming
-from handlers import approval, audit, moderation, mydata, own_requests, requests, self_service
+from handlers import approval, audit, identities, moderation, mydata, own_requests, requests, self_service
 from handlers.command import Argument, Command, Kind, Option, Parsed, UsageError, nearest, parse, usage
 from handlers.desk import Asked, AskedDirect, Desk
 from handlers.words import Message
@@ -116,6 +116,7 @@ def for_admin_room(prefix: str) -> Commands[Asked]:
             (Command("retry", arguments=(REFERENCE,)), requests.retry),
             (Command("approve", arguments=(REFERENCE,)), approval.approve),
             (Command("refuse", arguments=(REFERENCE,), options=(REASON,)), approval.refuse),
+            (Command("accept", arguments=(Argument("user", Kind.USER),)), identities.accept),
             (
                 Command(
                     "audit",

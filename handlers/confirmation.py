@@ -1,73 +1,92 @@
-"""✅ and ❌ under a prompt, what must still be true when they count, and the last look before the first step."""
+"""Answers to a prompt (✅ and ❌, or `yes R7`): what must still be true when they count, and before the first step."""
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 
 from authority import AdminRoom
 from events import Incoming
 from handlers import approval, own_rules
+from handlers.answers import NO, YES, annotation, normalise
 from handlers.desk import Desk
+from handlers.identities import Identities
 from handlers.moderation import HOUR_MS, ask_again
 from ledger import Entry
 from removal.facts import changed_meanwhile
 from removal.lifecycle import Cancelled, ConfirmationWithdrawn, Confirmed, Declined, Event, TargetChanged, decide
 from removal.plan import Kind
 from removal.protection import refuse_account, refuse_name
-from removal.request import UNCONFIRMED, Failure, Request, State
+from removal.request import UNCONFIRMED, WAITING, Failure, Request, State
 from runner.problem import Problem
 from storage import outbox, requests
 
 DEPARTURE_MS = 30_000
 """How long a person's own removal waits at its beginning until the notice of it is sent."""
-YES = frozenset({"✅", "✔", "☑"})
-NO = frozenset({"❌", "✖", "✗", "✘"})
 
 
-def normalise(key: str) -> str:
-    """A reaction's key without variation selectors and skin tones: by the specification it is any text."""
-    kept = [c for c in key.strip() if c not in "\ufe0e\ufe0f" and not "\U0001f3fb" <= c <= "\U0001f3ff"]
-    return unicodedata.normalize("NFC", "".join(kept))
-
-
-def annotation(event: Incoming) -> tuple[str, str] | None:
-    """The event that a reaction stands under, and its normalised key; None where it is no reaction."""
-    relation = event.content.get("m.relates_to")
-    if event.type != "m.reaction" or not isinstance(relation, dict) or relation.get("rel_type") != "m.annotation":
-        return None
-    target, key = relation.get("event_id"), relation.get("key")
-    return (target, normalise(key)) if isinstance(target, str) and isinstance(key, str) else None
-
-
-async def reacted(desk: Desk, event: Incoming, room: AdminRoom) -> bool:
-    """A moderator's reaction in the admin room. False where it can't be told yet what it stands under."""
+async def reacted(desk: Desk, event: Incoming, identities: Identities) -> bool:
+    """A reaction in the admin room. False where it can't be told yet what it stands under. Raises: HomeserverError."""
     found = annotation(event)
     if found is None or found[1] not in YES | NO:
         return await _done(desk, event)
     target_event_id, key = found
     async with desk.ledger.entry() as entry:
         sent = await outbox.sent_as(entry.tx, target_event_id)
-        if sent is None and await outbox.request_waiting_in(entry.tx, event.room_id):
-            return False  # perhaps it stands under a message whose event_id we haven't heard yet
+        early = sent is None and await outbox.request_waiting_in(entry.tx, event.room_id)
         request = await requests.get(entry.tx, sent[0]) if sent and sent[0] is not None else None
-    if request is None or sent is None or sent[2] != event.room_id or not room.is_moderator(event.sender):
+    if not early and (request is None or sent is None or sent[2] != event.room_id):
         return await _done(desk, event)
-    if request.kind is Kind.OWN and sent[1].startswith(approval.ASKED):
-        await approval.reacted(desk, event, request, yes=key in YES)
+    room = await desk.authority.admin_room()
+    if not room.is_moderator(event.sender):
+        return await _done(desk, event)
+    if request is None or sent is None:
+        return False  # perhaps it stands under a message whose event_id we haven't heard yet
+    asks_approval = request.kind is Kind.OWN and sent[1].startswith(approval.ASKED)
+    if not asks_approval and (request.kind is not Kind.MODERATION or sent[1] != "card"):
+        return await _done(desk, event)
+    if not await _counts(desk, event, request, room, identities):
         return True
-    if request.kind is not Kind.MODERATION or sent[1] != "card":
-        return await _done(desk, event)
-    decided: Event
-    if key in NO:
-        decided = Declined(event.sender)
+    if asks_approval:
+        await approval.reacted(desk, event, request, yes=key in YES)
     else:
+        await _decide(desk, event, request, room, yes=key in YES)
+    return True
+
+
+async def _counts(desk: Desk, event: Incoming, request: Request, room: AdminRoom, identities: Identities) -> bool:
+    """Whether a moderator's reaction counts here at all; where it doesn't, that has been said."""
+    if request.kind is Kind.MODERATION:
+        by_reply = request.rules.by_reply
+    else:
+        by_reply = desk.settings.confirmation.method == "reply" and room.state.encrypted
+    if by_reply:
+        async with desk.ledger.entry(event) as entry:
+            if request.state in UNCONFIRMED | WAITING:
+                once_per = f"{request.id} {request.state} {event.sender}"
+                await entry.reply(event, "answer_in_writing", once_per=once_per, r=request)
+                await entry.audit("ReactionRefused", request, actor=event.sender, because="by_reply")
+        return False
+    what = await identities.refusal(event)
+    if what is not None:
+        async with desk.ledger.entry(event) as entry:
+            await entry.reply(event, "identity", what=what, user=event.sender, key="", required=True)
+            await entry.audit("ReactionRefused", request, actor=event.sender, because="identity", detail=what)
+    return what is None
+
+
+async def answered(desk: Desk, event: Incoming, room: AdminRoom, request: Request, yes: bool) -> None:
+    """`yes R7` or `no R7` by a moderator, encrypted, where the prompt asks for that. Raises: HomeserverError."""
+    await _decide(desk, event, request, room, yes=yes)
+
+
+async def _decide(desk: Desk, event: Incoming, request: Request, room: AdminRoom, *, yes: bool) -> None:
+    decided: Event = Declined(event.sender)
+    if yes:
         decided = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
         counts = not decide(request, decided, desk.ledger.clock()).refusal
         if counts and await settle_if_changed(desk, request, room, event):
-            return True
+            return
     await decide_and_answer(desk, event, request, decided)
-    return True
 
 
 async def decide_and_answer(desk: Desk, event: Incoming, request: Request, decided: Event) -> None:

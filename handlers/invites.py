@@ -9,6 +9,7 @@ from events import Incoming
 from handlers.desk import Desk
 from handlers.own_rules import alone_together
 from handlers.throttle import Throttle
+from handlers.upgrade import Upgrade
 from homeserver.api import Forbidden, NotFound
 from removal.plan import Kind
 from storage import conversations, requests
@@ -30,9 +31,10 @@ class Door(Protocol):
 class Invites:
     """Answers invitations."""
 
-    def __init__(self, desk: Desk, door: Door) -> None:
+    def __init__(self, desk: Desk, door: Door, upgrade: Upgrade) -> None:
         self._desk = desk
         self._door = door
+        self._upgrade = upgrade
         self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, desk.ledger.clock)
 
     async def answer(self, event: Incoming) -> bool:
@@ -44,6 +46,8 @@ class Invites:
                 await self._audit(event, "InviteAccepted")
             elif not self._throttle.allows(event.sender):
                 await self._audit(event, "InviteLeftAlone")
+            elif await self._upgrade.invited(event):
+                await self._audit(event, "InviteAccepted")
             else:
                 await self._direct(event)
         except (Forbidden, NotFound) as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from events import Incoming
-from handlers import mydata
+from handlers import answers, mydata
+from handlers.answers import NO, YES, annotation
 from handlers.command import UsageError, read_user
-from handlers.confirmation import NO, YES, annotation
 from handlers.desk import Desk
 from handlers.own_rules import settle_if_changed
 from handlers.words import Message
@@ -88,10 +88,8 @@ async def typed(desk: Desk, event: Incoming, message: Message, *, encrypted: boo
 
 def answered(message: Message, request: Request) -> bool | None:
     """Whether a message says `yes R7` or `no R7` of this very request; None where it says neither."""
-    words = [word.text.lower() for word in message.words]
-    if len(words) != 2 or words[1] != request.reference.lower():
-        return None
-    return {"yes": True, "no": False}.get(words[0])
+    found = answers.typed(message)
+    return found[1] if found is not None and found[0] == request.id else None
 
 
 def matrix_id(message: Message) -> str:

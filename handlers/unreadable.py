@@ -10,13 +10,13 @@ from dataclasses import replace
 from events import Incoming
 from handlers.desk import Desk
 from homeserver.api import HomeserverError
+from ledger import Entry
 from receiver import Receiver
-from storage import inbox
+from storage import conversations, inbox
 
 log = logging.getLogger(__name__)
 
 PATIENCE_MS = 60_000
-"""How long a key may take before its sender is asked to send the message again."""
 ONCE_IN_MS = 600_000
 """One person is asked at most once in this time."""
 LOOK_EVERY = 10.0
@@ -27,11 +27,16 @@ Decrypt = Callable[[Incoming], Awaitable[Incoming | None]]
 class Unreadable:
     """Looks after the events that couldn't be read."""
 
-    def __init__(self, desk: Desk, receiver: Receiver, decrypt: Decrypt) -> None:
-        """Args: decrypt: gives the event decrypted, still `undecryptable`, or None where it is forged."""
+    def __init__(self, desk: Desk, receiver: Receiver, decrypt: Decrypt, patience_ms: int = PATIENCE_MS) -> None:
+        """
+        Args:
+            decrypt: gives the event decrypted, still `undecryptable`, or None where it is forged.
+            patience_ms: how long a key may take before its sender is asked to send the message again.
+        """
         self._desk = desk
         self._receiver = receiver
         self._decrypt = decrypt
+        self._patience_ms = patience_ms
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -58,8 +63,14 @@ class Unreadable:
                 await inbox.handled(entry.tx, event.event_id)
             elif not read.undecryptable:
                 await inbox.decrypted(entry.tx, replace(read, undecryptable=False))
-            elif entry.now - received_ts > PATIENCE_MS:
+            elif entry.now - received_ts > self._patience_ms:
                 await inbox.handled(entry.tx, event.event_id)
-                if event.room_id == self._desk.authority.admin_room_id:
+                if await self._is_meant_for_us(entry, event):
                     once_per = f"{event.room_id} {event.sender} {entry.now // ONCE_IN_MS}"
                     await entry.reply(event, "unreadable", once_per=once_per)
+
+    async def _is_meant_for_us(self, entry: Entry, event: Incoming) -> bool:
+        """Whether it was said in the admin room, or in a direct message by the person whose it is."""
+        if event.room_id == self._desk.authority.admin_room_id:
+            return True
+        return await conversations.with_whom(entry.tx, event.room_id) == event.sender

@@ -195,6 +195,17 @@ class Matrix:
         """
         return await self._started().reader.read(event)
 
+    async def identity_of(self, user_id: str) -> str | None:
+        """Somebody's cross-signing master key as it is now; None where they have no identity that signs devices.
+
+        Raises:
+            HomeserverError: our own homeserver doesn't answer.
+        """
+        directory = self._started().directory
+        await directory.refresh([user_id])
+        owner = directory.owner(user_id)
+        return owner.identity_key if owner.self_signing_key is not None else None
+
     # Speaking
 
     async def send(self, room_id: str, event_type: str, content: Mapping[str, Any], txn_id: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from homeserver.api import Api, BadAnswer, NotFound
+from homeserver.api import Api, BadAnswer, Forbidden, NotFound
 from removal.power import CREATE, Power, find_state, memberships
 
 REACTIONS_MAX = 10_000
@@ -124,6 +124,20 @@ class Rooms:
         if find_state(events, CREATE) is None:
             raise BadAnswer(f"the state of {room_id!r} has no create event")
         return RoomState.from_events(events)
+
+    async def lead_to_each_other(self, one: str, other: str) -> bool:
+        """Whether one of two rooms says that the other takes its place, by a tombstone or as its predecessor.
+
+        Only what can be read counts: False where this account is in neither room. Raises: HomeserverError.
+        """
+        for room_id, named in ((one, other), (other, one)):
+            try:
+                state = await self.state(room_id)
+            except Forbidden:
+                continue
+            if named in (state.replacement, state.predecessor):
+                return True
+        return False
 
     async def event(self, room_id: str, event_id: str) -> dict[str, Any] | None:
         """One event, still encrypted where it came so: `GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}`.

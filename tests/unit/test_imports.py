@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS = [
     {"bot"},
-    {"app", "audit_cli", "check"},
+    {"accept_cli", "app", "audit_cli", "check"},
     {"handlers"},
     {"receiver", "runner"},
     {"authority", "ledger"},
