@@ -54,11 +54,19 @@ lint: $(READY) ## style, format, strict types, the direction of imports
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: check
-check: lint test ## everything that has to pass before a change lands; what .ci/run calls
+check: lint test crash-short ## everything that has to pass before a change lands; what .ci/run calls
 
 .PHONY: demo
 demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)
 	KEEP=$(KEEP) $(BIN)/python -m sandbox.demo
+
+.PHONY: crash
+crash: $(READY) ## kill bot and homeserver at every point of every step of a removal (an hour)
+	$(BIN)/python -m sandbox.crash
+
+.PHONY: crash-short
+crash-short: $(READY) ## a fair sample of that (a minute; part of `make check`)
+	$(BIN)/python -m sandbox.crash --short
 
 .PHONY: format
 format: $(READY) ## put the code into its format
