@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from sandbox.client import Person
 from sandbox.scene import Scene
 from sandbox.timeline import Seen
+from sandbox.watching import PATIENCE
 
 MakeScene = Callable[..., Awaitable[Scene]]
 
@@ -50,13 +51,13 @@ class Prompt:
         about = re.compile(rf"{self.reference}( ·|:)")
         return [event.body for event in said(self.scene) if about.match(event.body) and event.event_id != self.event_id]
 
-    async def hears(self, containing: str, times: int = 1) -> str:
-        """Waits until the bot has said something of it (so often); returns the last of it."""
-        result = await self.scene.moderator.until(
-            lambda: found if len(found := [body for body in self.said() if containing in body]) >= times else None,
-            what=f"{containing!r} of {self.reference}, {times} times; it said {self.said()}",
+    async def hears(self, containing: str, timeout: float = PATIENCE) -> str:
+        """Waits until the bot has said something of it; returns that."""
+        return await self.scene.moderator.until(
+            lambda: next((body for body in self.said() if containing in body), None),
+            timeout,
+            f"{containing!r} of {self.reference}",
         )
-        return result[-1]
 
     async def gone(self) -> bool:
         """Whether the homeserver says that the account is deactivated."""
