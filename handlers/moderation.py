@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 
+from events import DeviceTrust
 from handlers.desk import Asked, Desk
 from ledger import Entry
 from removal.facts import Facts
@@ -45,7 +46,7 @@ async def deactivate(desk: Desk, asked: Asked) -> None:
                 card = await entry.card_event_id(other)
                 await entry.reply(asked.event, "already_open", r=other, card_event_id=card)
                 return
-        await _open(entry, request)
+        await _open(entry, request, asked.event.trust)
 
 
 def options_of(asked: Asked) -> Options:
@@ -91,14 +92,14 @@ async def _bad_options(desk: Desk, asked: Asked, target: UserID) -> bool:
     return True
 
 
-async def _open(entry: Entry, request: Request) -> Request:
+async def _open(entry: Entry, request: Request, trust: DeviceTrust) -> Request:
     """Opens a request; an unconfirmed one by the same person for the same account gives way to it."""
     replaced = [
         other
         for other in await requests.open_for(entry.tx, request.target_id)
         if other.kind is request.kind and other.requester_id == request.requester_id
     ]
-    request = await entry.open(request)
+    request = await entry.open(request, trust=trust.value)
     for other in replaced:
         await entry.apply(other, Replaced(request.id))
     return request

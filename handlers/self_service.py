@@ -41,7 +41,7 @@ async def deactivate(desk: Desk, asked: AskedDirect) -> None:
     if not facts.media:
         questions = tuple(q for q in questions if q != "media")
     async with desk.ledger.entry(asked.event) as entry:
-        await entry.open(_request(desk, asked, options, questions, facts))
+        await entry.open(_request(desk, asked, options, questions, facts), trust=asked.event.trust.value)
 
 
 def _wanted(desk: Desk, parsed: Parsed) -> tuple[Options, tuple[str, ...]]:
