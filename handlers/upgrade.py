@@ -16,14 +16,15 @@ from authority import AdminRoom
 from events import Incoming
 from handlers.desk import Desk
 from handlers.watch import Watch
-from homeserver.api import Forbidden, NotFound
+from homeserver.api import BadToken, Forbidden, Refused
 from homeserver.rooms import RoomState
-from storage import meta
+from storage import conversations, meta
 
 log = logging.getLogger(__name__)
 
 JOINING = "upgrade.joining"
-"""In `meta`: the room whose invitation is being accepted. A crash between joining and pinning is made good by it."""
+"""In `meta`: the room whose invitation is being accepted, and whose invitation that is, so that a crash between joining
+and pinning is made good."""
 SAID = "upgrade.said"
 """In `meta`: what was said last of an upgrade that wasn't followed."""
 
@@ -80,18 +81,27 @@ class Upgrade:
         """Who invited the bot to the successor, and what stands in the way, where something does."""
         try:
             events = await self._desk.authority.state_before_joining(successor)
-        except NotFound:
-            return "", "unknown"
+        except Refused as error:
+            if isinstance(error, Forbidden | BadToken):
+                raise
+            return "", "unknown"  # a tombstone can name anything
         if RoomState.from_events(events).predecessor != room.room_id:
             return "", "not_successor"
         membership, inviter = _membership(events, self._desk.bot_id)
         if membership == "join":
-            async with self._desk.ledger.database.transaction() as tx:
-                ours = await meta.get(tx, JOINING) == successor
-            return self._desk.bot_id, "" if ours else "not_invited"
-        if membership != "invite":
+            inviter = await self._who_brought_us(successor)
+        if membership not in ("join", "invite") or not inviter:
             return "", "not_invited"
         return inviter, "" if room.is_moderator(inviter) else "not_by_moderator"
+
+    async def _who_brought_us(self, successor: str) -> str:
+        """Who invited the bot to a room that it is in; empty where that isn't known."""
+        async with self._desk.ledger.database.transaction() as tx:
+            joining = (await meta.get(tx, JOINING) or "").rpartition(" ")
+            if joining[0] == successor:
+                return joining[2]
+            # An invitation that came before the old room was closed looked like one to a direct message.
+            return await conversations.with_whom(tx, successor) or ""
 
     async def _stay(self, room: AdminRoom, successor: str, problem: str, inviter: str) -> None:
         async with self._desk.ledger.entry() as entry:
@@ -106,12 +116,12 @@ class Upgrade:
 
     async def _follow(self, room: AdminRoom, successor: str, inviter: str) -> None:
         async with self._desk.ledger.entry() as entry:
-            await meta.put(entry.tx, JOINING, successor)
-        if inviter != self._desk.bot_id:
-            await self._door.join(successor)
+            await meta.put(entry.tx, JOINING, f"{successor} {inviter}")
+        await self._door.join(successor)
         async with self._desk.ledger.entry() as entry:
             await meta.put(entry.tx, meta.ADMIN_ROOM, successor)
             await meta.delete(entry.tx, JOINING)
+            await conversations.close(entry.tx, successor)
             for room_id, what in ((room.room_id, "left_behind"), (successor, "followed")):
                 values = {"what": what, "old": room.room_id, "new": successor, "inviter": inviter}
                 await entry.post(room_id, "upgrade", f"upgrade {what} {successor}", **values)

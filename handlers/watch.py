@@ -42,6 +42,7 @@ class Alarm(StrEnum):
     GUESTS = "guests"
     WORLD_READABLE = "world_readable"
     EVERYBODY_MODERATES = "everybody_moderates"
+    NOBODY_MODERATES = "nobody_moderates"
     NEW_MODERATOR = "new_moderator"
 
 
@@ -74,6 +75,8 @@ class Look:
             if power >= policy.power_level and user_id != policy.bot_id
             if policy.allow_remote or policy.is_local(user_id)
         }
+        if not powerful and not policy.users and state.users_default < policy.power_level:
+            alarms[Alarm.NOBODY_MODERATES.value] = ""
         return cls(alarms, frozenset(powerful))
 
     def news(self, before: Look | None) -> list[tuple[Alarm, str]]:
