@@ -27,7 +27,7 @@ class Counting:
     def __init__(self, desk: Desk, again_seconds: float = AGAIN_SECONDS) -> None:
         self._desk = desk
         self._again_seconds = again_seconds
-        self._begun: set[int] = set()
+        self._counts: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def run(self) -> None:
@@ -37,40 +37,29 @@ class Counting:
             while True:
                 async with self._desk.ledger.database.transaction() as tx:
                     unconfirmed = [request for state in UNCONFIRMED for request in await requests.in_state(tx, state)]
-                for request in unconfirmed:
-                    if request.facts.only_admin_in is None and request.id not in self._begun:
-                        self._begun.add(request.id)
-                        tasks.create_task(self._count(request.id, request.target_id))
+                wanted = {r.id: r.target_id for r in unconfirmed if r.facts.only_admin_in is None}
+                for request_id in self._counts.keys() - wanted.keys():
+                    self._counts.pop(request_id).cancel()  # answered or given up: others wait for the slot
+                for request_id in wanted.keys() - self._counts.keys():
+                    self._counts[request_id] = tasks.create_task(self._count(request_id, wanted[request_id]))
                 seen = await self._desk.ledger.wait_for_change(seen, None)
 
     async def _count(self, request_id: int, target_id: str) -> None:
-        try:
-            while True:
-                if await self._counted(request_id, target_id):
-                    return
-                await asyncio.sleep(self._again_seconds)
-        finally:
-            self._begun.discard(request_id)
-
-    async def _counted(self, request_id: int, target_id: str) -> bool:
-        """Whether nothing is left to be counted: it is shown now, or nobody is asked any more."""
-        names = None
-        async with self._slots:
-            if await self._is_open(request_id):
-                try:
-                    names = await self._desk.authority.only_admin_in(target_id, seconds=COUNT_SECONDS)
-                except HomeserverError as error:
-                    log.warning("the rooms of request %d can't be counted yet: %s", request_id, error)
+        while True:
+            names = await self._names(request_id, target_id)
+            if names is not None:
+                break
+            await asyncio.sleep(self._again_seconds)
         async with self._desk.ledger.entry() as entry:
             request = await entry.request(request_id)
-            if request.state not in UNCONFIRMED:
-                return True
-            if names is None:
-                return False
-            await entry.store_facts(request, replace(request.facts, only_admin_in=names))
-        return True
+            if request.state in UNCONFIRMED:
+                await entry.store_facts(request, replace(request.facts, only_admin_in=names))
 
-    async def _is_open(self, request_id: int) -> bool:
-        async with self._desk.ledger.database.transaction() as tx:
-            request = await requests.get(tx, request_id)
-        return request is not None and request.state in UNCONFIRMED
+    async def _names(self, request_id: int, target_id: str) -> tuple[str, ...] | None:
+        """One count; None where it came to no end."""
+        async with self._slots:
+            try:
+                return await self._desk.authority.only_admin_in(target_id, seconds=COUNT_SECONDS)
+            except HomeserverError as error:
+                log.warning("the rooms of request %d can't be counted yet: %s", request_id, error)
+                return None
