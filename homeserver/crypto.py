@@ -17,6 +17,7 @@ from typing import Any
 
 from nio.events import OlmEvent
 from nio.responses import KeysClaimResponse
+from vodozemac import SessionCreationException
 
 from homeserver.api import Api, Refused
 from homeserver.devices import Directory
@@ -141,14 +142,35 @@ class Crypto:
             except Refused as error:
                 if "already exists" not in error.message or attempt == _UPLOADS_MAX - 1:
                     raise
-                # This store is older than what the homeserver has (a backup was put back): go on to further ids.
-                self._log.warning("The homeserver has other one-time keys of these names; making new ones.")
+                # This store is older than what the homeserver has (a backup was put back). Go on to further ids, and
+                # take those keys away, or the next who use them couldn't be read.
+                self._log.warning("The homeserver has one-time keys that aren't here; making new ones instead.")
                 machine.account.mark_keys_as_published()
                 machine.save_account()
+                if attempt == 0:
+                    await self._drain()
+                    wanted = machine.account.max_one_time_keys
             else:
                 machine.account.shared = True
                 machine.account.mark_keys_as_published()
                 machine.save_account()
+                return
+
+    async def _drain(self) -> None:
+        """Uses up our own one-time keys at the homeserver, as somebody would who writes to us.
+
+        Raises:
+            HomeserverError: as `upload_keys`.
+        """
+        machine = self._machine
+        body = {"one_time_keys": {machine.user_id: {machine.device_id: _ONE_TIME_KEYS}}}
+        for _ in range(2 * machine.account.max_one_time_keys):
+            answer = await self._api.call("POST", "/_matrix/client/v3/keys/claim", json=body)
+            try:
+                keys = list(answer["one_time_keys"][machine.user_id][machine.device_id].values())
+                if not keys or keys[0].get("fallback"):
+                    return
+            except (KeyError, TypeError, AttributeError):
                 return
 
     def _signed(self, value: dict[str, Any]) -> dict[str, Any]:
@@ -203,6 +225,10 @@ class Crypto:
         except BaseException as error:
             _let_through(error)
             self._log.info("Dropped a to-device message of %r: %s: %s", sender, type(error).__name__, error)
+            if isinstance(error, SessionCreationException):
+                # It was written with a one-time key that isn't here, used twice or lost with a crash: as nio does for
+                # other broken channels, open a new one, so that what is sent next comes through.
+                self._machine._mark_device_for_unwedging(event.sender, event.sender_key)
 
     def new_sessions(self) -> list[tuple[str, str]]:
         """(room, session) of keys that came and that `told_of` wasn't called for."""

@@ -43,6 +43,28 @@ async def test_a_key_from_further_back_opens_earlier_events(bot: Bot, room: str,
     assert read.content["body"] == "early"
 
 
+async def test_a_channel_over_a_lost_one_time_key_is_mended(bot: Bot, room: str, moderator: Person) -> None:
+    """When somebody writes with a one-time key whose private half is gone, the bot opens a channel itself."""
+    await answers(bot, moderator, room)
+    other = await moderator.log_in_again()
+    crafter = Crafter(other, bot)
+    await crafter.channel()  # claims a key
+    account = bot.keys.account._account
+    before = account.pickle(b"x" * 32)
+    account.generate_one_time_keys(account.max_number_of_one_time_keys * 150)  # so many that the oldest are forgotten
+    assert account.pickle(b"x" * 32) != before
+    account.mark_keys_as_published()
+    own_key = crafter.encryption.identity_keys["curve25519"]
+    await bot.matrix._started().directory.refresh([moderator.user_id], anew=True)
+    await crafter.send_olm("m.dummy", {})
+
+    async def mended() -> bool:
+        return bool(bot.keys.session_store[own_key])
+
+    await settled(mended)
+    await answers(bot, other, room)
+
+
 async def test_a_broken_channel_is_mended(bot: Bot, room: str, moderator: Person) -> None:
     """When a message of a known channel can't be read, the bot opens a new one, so that later keys come through."""
     await answers(bot, moderator, room)
