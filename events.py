@@ -37,6 +37,8 @@ class Incoming:
     undecryptable: bool = False
     device_id: str | None = None
     trust: DeviceTrust = DeviceTrust.CLEAR
+    prev_membership: str | None = None
+    """Of an `m.room.member`: the membership before it (`unsigned.prev_content`), where the homeserver says."""
     identity_key: str | None = None
     """The sender's cross-signing master key (ed25519, base64) at the time, where one is known."""
 

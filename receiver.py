@@ -6,7 +6,7 @@ import asyncio
 
 from events import Incoming, Invite, SyncBatch
 from ledger import Ledger
-from storage import inbox, meta, requests
+from storage import conversations, inbox, meta, requests
 from storage.database import Transaction
 
 SINCE = "since"
@@ -38,7 +38,7 @@ class Receiver:
         """Stores a batch. Raises: StorageError; then nothing of it was stored and it will be brought again."""
         async with self._ledger.entry() as entry:
             # What was said before the bot ever listened isn't meant for it.
-            events = [] if batch.first else self._after_own_join(batch.events)
+            events = [] if batch.first else await self._meant_for_us(entry.tx, batch.events)
             for event in events:
                 if self._matters(event):
                     await inbox.add(entry.tx, event, entry.now)
@@ -64,17 +64,23 @@ class Receiver:
     def _matters(self, event: Incoming) -> bool:
         return event.sender != self._bot_id or event.state_key is not None
 
-    def _after_own_join(self, events: list[Incoming]) -> list[Incoming]:
-        """Leaves out what was said in a room before the bot joined it: a server shows some of it to newcomers."""
-        joins = {
-            event.room_id: position
-            for position, event in enumerate(events)
-            if event.type == "m.room.member"
-            and event.state_key == self._bot_id
-            and event.content.get("membership") == "join"
-            and event.sender == self._bot_id
-        }
-        return [event for position, event in enumerate(events) if position >= joins.get(event.room_id, 0)]
+    async def _meant_for_us(self, tx: Transaction, events: list[Incoming]) -> list[Incoming]:
+        """Leaves out what was said in a room before the bot joined it: a server shows some of it to newcomers.
+
+        In a direct message, what was said since the invitation is meant for the bot too.
+        """
+        begins: dict[str, int] = {}
+        invited: dict[str, int] = {}
+        for position, event in enumerate(events):
+            if event.type != "m.room.member" or event.state_key != self._bot_id:
+                continue
+            membership = event.content.get("membership")
+            if membership == "invite":
+                invited[event.room_id] = position
+            elif membership == "join" and event.prev_membership != "join":  # else it's a new name or picture only
+                direct = await conversations.with_whom(tx, event.room_id) is not None
+                begins[event.room_id] = invited.get(event.room_id, position) if direct else position
+        return [event for position, event in enumerate(events) if position >= begins.get(event.room_id, 0)]
 
     async def _add_invite(self, tx: Transaction, invite: Invite, since: str, now: int) -> None:
         event_id = invite.event_id or f"invite {invite.room_id} {since}"

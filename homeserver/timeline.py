@@ -74,7 +74,15 @@ def parse(raw: object, room_id: str) -> Incoming | None:
         origin_server_ts=sent,
         state_key=state_key if isinstance(state_key, str) else None,
         redacts=redacts if isinstance(redacts, str) else None,
+        prev_membership=_prev_membership(raw),
     )
+
+
+def _prev_membership(raw: Mapping[str, Any]) -> str | None:
+    unsigned = raw.get("unsigned")
+    before = unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
+    membership = before.get("membership") if isinstance(before, Mapping) else None
+    return membership if isinstance(membership, str) else None
 
 
 class Reader:
