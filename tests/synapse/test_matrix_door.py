@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -379,3 +380,25 @@ async def test_the_first_batch_ever_says_so(bots: Bots) -> None:
     assert [batch.first for batch in batches] == [True, False]
     assert bot.matrix.last_synced_ts is not None
     assert not await is_dead(bot.matrix)
+
+
+async def test_nothing_secret_is_logged(bots: Bots, people: People, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither password, tokens, seeds nor session keys appear in any log, at the finest level, of our code or nio's."""
+    caplog.set_level("DEBUG")
+    bot, person = await bots(), await people()
+    await bot.start()
+    room_id = await bot.joined(person, encrypted=True)
+    await bot.hears(await person.say(room_id, "hello"))
+    await bot.matrix.send(room_id, "m.room.message", TEXT, "answer")
+    credentials = bot.matrix.credentials
+    assert credentials is not None
+    session = next(iter(bot.keys.outbound_group_sessions.values()))
+    secrets = [bot.account.password, credentials.access_token, session.session_key]
+    secrets += json.loads((bot.data_dir / "cross_signing.json").read_text()).values()
+    await bot.stop()
+    account = await people.account("other")
+    with pytest.raises(WrongAccount) as wrong:
+        await (await bots(access_token=account.access_token)).start()
+    said = caplog.text + str(wrong.value) + repr(credentials)
+    assert "lethe.matrix" in said
+    assert [secret for secret in [*secrets, account.access_token] if secret in said] == []
