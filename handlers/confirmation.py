@@ -96,10 +96,9 @@ async def decide_and_answer(desk: Desk, event: Incoming, request: Request, decid
         if isinstance(decided, Confirmed):
             request = await _hold_to_cap(desk, entry, request, event.sender)
         decision = await entry.apply(request, decided, actor=event.sender)
-        # A second ✅ does nothing; it needs no comment either.
-        if decision.refusal and not (
-            isinstance(decided, Confirmed) and request.state not in UNCONFIRMED | {State.EXPIRED}
-        ):
+        # A second ✅ does nothing; it needs no comment either. Whoever writes is answered.
+        late = isinstance(decided, Confirmed) and request.state not in UNCONFIRMED | {State.EXPIRED}
+        if decision.refusal and not (late and event.type == "m.reaction"):
             over_cap = request.rules.needs_other
             await entry.reply(
                 event, "not_changed", request_id=request.id, why=decision.refusal,
