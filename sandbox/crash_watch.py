@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 
 SLICE = 0.0003
 """Seconds that the bot runs between two looks."""
-PATIENCE = 120.0
+PATIENCE = 200.0
 
 REACHED, COMING, PAST = "reached", "coming", "past"
 
