@@ -123,7 +123,7 @@ class Texts:
             # Rather a cut plain text than a message that no server takes.
             shown *= 0.8
             body = plain(html)[: int(BODY_LIMIT * shown)] + "…"
-            text = Text(body, escape(body).replace("\n", "<br>"))
+            text = Text(body, str(escape(body)).replace("\n", "<br>"))
         return text
 
 
