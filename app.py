@@ -168,13 +168,7 @@ async def _serve(
     stop: asyncio.Event,
     clock: Clock,
 ) -> None:
-    policy = Policy(
-        bot_id=settings.homeserver.user_id,
-        power_level=settings.moderators.power_level,
-        users=settings.moderators.users,
-        allow_remote=settings.moderators.allow_remote,
-        protected=settings.protected_users,
-    )
+    policy = Policy.of(settings)
     authority = Authority(rooms, synapse, policy, admin_room_id)
     texts = Texts(settings.language, settings.command_prefix)
     ledger = Ledger(database, texts, clock, lambda: authority.admin_room_id)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Any
 
+from config import Settings
 from homeserver.only_admin import only_admin_rooms
 from homeserver.rooms import Rooms, RoomState
 from homeserver.synapse import Synapse
@@ -26,6 +27,17 @@ class Policy:
     users: tuple[str, ...]
     allow_remote: bool
     protected: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Policy:
+        """What the settings say of authority."""
+        return cls(
+            bot_id=settings.homeserver.user_id,
+            power_level=settings.moderators.power_level,
+            users=settings.moderators.users,
+            allow_remote=settings.moderators.allow_remote,
+            protected=settings.protected_users,
+        )
 
     @property
     def server_name(self) -> str:

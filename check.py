@@ -6,6 +6,7 @@ and logs out again.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from authority import AdminRoom, Policy
 from config import Settings
 from homeserver.api import Api, BadToken, Forbidden, HomeserverError
 from homeserver.login import login, logout, whoami
@@ -188,7 +190,7 @@ async def look_at_homeserver(settings: Settings, api: Api, report: Report) -> No
         report.bad("admin_room_not_joined", room=room_id, user=settings.homeserver.user_id)
         return
     report.good("admin_room_joined", room=room_id)
-    look_at_admin_room(settings, state, report)
+    look_at_admin_room(settings, room_id, state, report)
 
 
 async def _admin_room(settings: Settings, rooms: Rooms, report: Report) -> str | None:
@@ -210,7 +212,7 @@ async def _admin_room(settings: Settings, rooms: Rooms, report: Report) -> str |
     return pinned or found
 
 
-def look_at_admin_room(settings: Settings, state: RoomState, report: Report) -> None:
+def look_at_admin_room(settings: Settings, room_id: str, state: RoomState, report: Report) -> None:
     """Encryption, power levels and who gets in."""
     me, level = settings.homeserver.user_id, settings.moderators.power_level
     (report.good if state.encrypted else report.warn)("encrypted" if state.encrypted else "not_encrypted")
@@ -221,7 +223,7 @@ def look_at_admin_room(settings: Settings, state: RoomState, report: Report) -> 
         state.levels.needed_for_message("m.reaction"),
     )
     if state.power(me) >= needed:
-        report.good("power", power=state.power(me))
+        report.good("power_of_creator" if math.isinf(state.power(me)) else "power", power=state.power(me))
     else:
         report.bad("too_little_power", power=state.power(me), needed=needed)
     if state.users_default >= level:
@@ -232,8 +234,7 @@ def look_at_admin_room(settings: Settings, state: RoomState, report: Report) -> 
             report.warn("guests")
     if state.history_visibility == "world_readable":
         report.warn("world_readable")
-    joined = state.joined() - {me}
-    entitled = [u for u in joined if state.power(u) >= level or u in settings.moderators.users]
+    entitled = AdminRoom(room_id, state, Policy.of(settings)).moderators()
     if entitled:
         report.good("moderators", count=len(entitled))
     else:

@@ -46,6 +46,8 @@ class Lethe:
             "log": {"level": "debug"},
         }
         self.configure(**settings)
+        self.environment: dict[str, str] = {}
+        """Variables laid over this process's own, of which none that Lethe would read is passed on."""
         self._process: asyncio.subprocess.Process | None = None
 
     def configure(self, **settings: Any) -> None:
@@ -55,6 +57,7 @@ class Lethe:
                 self.settings[section] = {**self.settings.get(section, {}), **value}
             else:
                 self.settings[section] = value
+        self.config.touch(mode=0o600)  # it holds the password
         self.config.write_text(yaml.safe_dump(self.settings))
 
     @property
@@ -80,13 +83,16 @@ class Lethe:
                 sys.executable, "bot.py", "--config", str(self.config),
                 cwd=PROJECT, stdout=log, stderr=log, start_new_session=self._stay,
                 preexec_fn=None if self._stay else _die_with_parent,
-                env={name: value for name, value in os.environ.items() if not name.startswith("LETHE_")},
+                env=self._environ(),
             )  # fmt: skip
         async with asyncio.timeout(timeout):
             while until not in self.log[before:]:
                 if self._process.returncode is not None:
                     raise RuntimeError(f"the bot ended with {self._process.returncode}:\n{self.log[before:]}")
                 await asyncio.sleep(0.02)
+
+    def _environ(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")} | self.environment
 
     @property
     def pid(self) -> int | None:
@@ -125,7 +131,7 @@ class Lethe:
         """Runs another command of bot.py, such as `check`; returns exit code and output."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "bot.py", *arguments, "--config", str(self.config),
-            cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=self._environ(),
         )  # fmt: skip
         output, _ = await process.communicate()
         return process.returncode or 0, output.decode()

@@ -98,3 +98,10 @@ def said(scene: Scene) -> list[Seen]:
         and event.replaces is None
         and not ((asked := seen.get(event.replies_to or "")) and asked.body.startswith("!status"))
     ]
+
+
+def line(output: str, mark: str, containing: str) -> str:
+    """The one line with that mark, of what `check` printed, that holds the text."""
+    found = [each for each in output.splitlines() if each.startswith(mark) and containing in each]
+    assert len(found) == 1, output
+    return found[0]
