@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from handlers.direct import DirectGate
 from handlers.dispatch import Dispatcher
 from handlers.identities import Identities
 from handlers.invites import Invites
+from handlers.reach import Reach
 from handlers.unreadable import Unreadable
 from handlers.upgrade import Upgrade
 from handlers.watch import Watch
@@ -36,19 +36,16 @@ from homeserver.synapse import Synapse
 from ledger import Clock, Ledger
 from receiver import CLOCKS_DIFFER_MS, Receiver
 from runner.courier import Courier
+from runner.housekeeping import Housekeeping
 from runner.runner import Runner
 from runner.steps import Steps
-from storage import audit, inbox, meta, outbox
+from storage import meta
 from storage.database import FILE, Database
 from texts import Texts
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-
-DAY_MS = 86_400_000
-KEEP_TRACE_DAYS = 30
-"""How long handled events and sent messages that belong to no request leave a trace (their ids, not their content)."""
 
 
 class CannotRun(Exception):
@@ -174,7 +171,7 @@ async def _serve(
     ledger = Ledger(database, texts, clock, lambda: authority.admin_room_id)
     desk = Desk(ledger, authority, synapse, settings, Files(matrix.api))
     receiver = Receiver(ledger, policy.bot_id)
-    courier = Courier(ledger, matrix, lambda: authority.admin_room_id)
+    courier = Courier(ledger, matrix, lambda: authority.admin_room_id, Reach(desk, rooms))
     runner = Runner(ledger, Steps(synapse), Recheck(desk), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(desk)
@@ -204,7 +201,7 @@ async def _serve(
             "unreadable": Unreadable(desk, receiver, matrix.decrypt).run(),
             "counting": Counting(desk).run(),
             "watch": _look_at_admin_room(watch, upgrade),
-            "housekeeping": _keep_house(ledger, settings.audit.retention),
+            "housekeeping": Housekeeping(ledger, desk.files, settings.audit.retention).run(),
         }.items()
     ]
     stopping = asyncio.create_task(stop.wait())
@@ -266,19 +263,6 @@ async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
             "moves an address would become moderator, so this isn't followed. If it is right, set admin_room to "
             f'the id: "{now}".'
         )
-
-
-async def _keep_house(ledger: Ledger, retention: timedelta | None) -> None:
-    """Once a day: old traces go, and what the audit may not keep any longer."""
-    while True:
-        now = ledger.clock()
-        before = now - KEEP_TRACE_DAYS * DAY_MS
-        async with ledger.database.transaction() as tx:
-            await inbox.prune(tx, before)
-            await outbox.prune(tx, before)
-            if retention is not None:
-                await audit.forget_before(tx, now - int(retention.total_seconds() * 1000))
-        await asyncio.sleep(DAY_MS / 1000)
 
 
 def data_dir_ready(path: Path) -> None:

@@ -38,6 +38,10 @@ class Commands(Generic[AskedT]):
         """The declarations, in the order in which help shows them."""
         return (HELP, *(command for command, _ in self._table))
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a command of this name."""
+        return self._find(name) is not None
+
     async def understood(self, desk: Desk, event: Incoming, message: Message) -> tuple[Handler[AskedT], Parsed] | None:
         """What a message asks for; None where that can't be understood, which has been answered then."""
         name = message.command or ""

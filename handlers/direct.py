@@ -8,18 +8,20 @@ from handlers.commands import Commands
 from handlers.desk import AskedDirect, Desk
 from handlers.own_rules import alone_together
 from handlers.throttle import Throttle
+from handlers.wish import wishes_removal
 from handlers.words import Message, read
 from homeserver.api import Forbidden
 from homeserver.rooms import RoomState
 from ledger import Entry
 from removal.lifecycle import Cancelled
 from removal.plan import Kind
-from removal.request import UNCONFIRMED
+from removal.request import UNCONFIRMED, WAITING
 from storage import conversations, requests
 
 SAID_PER_MINUTE = 20
 """More messages and reactions of one person aren't heard."""
 HINT_ONCE_IN_MS = 600_000
+STOPPABLE = UNCONFIRMED | WAITING
 TRUSTED = frozenset({DeviceTrust.SIGNED, DeviceTrust.UNSIGNED})
 
 
@@ -62,7 +64,8 @@ class DirectGate:
             async with self._desk.ledger.entry(event) as entry:
                 await entry.reply(event, shut, trust=event.trust.value)
             return True
-        if message.command is not None:
+        wish = wishes_removal(message, self._desk.ledger.texts)
+        if message.command is not None and (self._commands.knows(message.command) or not wish):
             found = await self._commands.understood(self._desk, event, message)
             if found is not None:
                 handler, parsed = found
@@ -71,7 +74,7 @@ class DirectGate:
         if not await own_confirmation.typed(self._desk, event, message, encrypted=state.encrypted):
             async with self._desk.ledger.entry(event) as entry:
                 once_per = f"{event.room_id} {entry.now // HINT_ONCE_IN_MS}"
-                await entry.reply(event, "own_hint", once_per=once_per)
+                await entry.reply(event, "own_how" if wish else "own_hint", once_per=None if wish else once_per)
         return True
 
     def _shut(self, event: Incoming, message: Message, state: RoomState) -> str | None:
@@ -94,11 +97,11 @@ class DirectGate:
         return await self._done(event)
 
     async def _not_alone(self, event: Incoming, user_id: str) -> bool:
-        """A third one is here: nothing about an account is said here any more, and nothing undecided goes on."""
+        """A third one is here: nothing about an account is said here any more, and what hasn't begun stops."""
         async with self._desk.ledger.entry(event) as entry:
             await entry.post(event.room_id, "own_not_alone", event.room_id, mention=user_id)
             for request in await requests.open_for(entry.tx, user_id):
-                if request.kind is Kind.OWN and request.room_id == event.room_id and request.state in UNCONFIRMED:
+                if request.kind is Kind.OWN and request.room_id == event.room_id and request.state in STOPPABLE:
                     await entry.apply(request, Cancelled(self._desk.bot_id, entry.sentence("own_third_person")))
             await entry.leave(event.room_id)
             await entry.audit("ConversationStopped", actor=event.sender, target=user_id)

@@ -7,6 +7,9 @@ from typing import Any
 
 from events import Incoming
 from handlers.desk import AskedDirect, Desk
+from handlers.own_rules import alone_together, offered_to
+from removal.ids import matches_any
+from removal.protection import Refusal
 from storage import conversations, uploads
 
 DAY_MS = 86_400_000
@@ -17,6 +20,11 @@ ASKED_FOR_MS = 600_000
 async def ask(desk: Desk, asked: AskedDirect) -> None:
     """Asks for the Matrix ID first: whoever finds an open session shouldn't get everything at once."""
     async with desk.ledger.entry(asked.event) as entry:
+        if not matches_any(asked.by, offered_to(desk)):
+            await entry.reply(
+                asked.event, "refusal", refusal=Refusal.NOT_ALLOWED, user=asked.by, server=desk.server_name, similar=[]
+            )
+            return
         if not asked.encrypted:
             await entry.reply(asked.event, "mydata", what="not_encrypted")
             return
@@ -44,8 +52,12 @@ async def confirmed(desk: Desk, event: Incoming, matrix_id: str, *, encrypted: b
             return True
     data = json.dumps(await collect(desk, event.sender), indent=2, ensure_ascii=False).encode()
     content = await desk.files.upload(data, "my-data.json", "application/json", encrypted=True)
+    alone = alone_together(await desk.authority.room(event.room_id), desk.bot_id, event.sender)
     async with desk.ledger.entry(event) as entry:
         await conversations.ask_for_data(entry.tx, event.room_id, None)
+        if not alone:  # somebody came while all this was collected
+            await uploads.add(entry.tx, content["file"]["url"], event.sender, entry.now, entry.now)
+            return True
         await uploads.add(entry.tx, content["file"]["url"], event.sender, entry.now, entry.now + DAY_MS)
         await entry.reply_file(event, content)
         await entry.post(event.room_id, "mydata", event.event_id, mention=event.sender, what="sent")

@@ -12,7 +12,7 @@ from handlers.words import Message
 from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped
 from removal.plan import Kind
 from removal.request import Request, State
-from storage import outbox, requests
+from storage import conversations, outbox, requests
 
 
 async def reacted(desk: Desk, event: Incoming) -> bool:
@@ -69,6 +69,7 @@ async def typed(desk: Desk, event: Incoming, message: Message, *, encrypted: boo
     """A text that is no command: `yes R7`, or the Matrix ID that was asked for. False where nothing was asked."""
     async with desk.ledger.database.transaction() as tx:
         own = [r for r in await requests.open_for(tx, event.sender) if r.kind is Kind.OWN]
+        asked_ts = await conversations.data_asked_ts(tx, event.room_id)
     request = own[0] if own else None
     if request is not None and request.rules.by_reply and request.state is State.AWAITING_CONFIRMATION:
         answer = answered(message, request)
@@ -78,12 +79,18 @@ async def typed(desk: Desk, event: Incoming, message: Message, *, encrypted: boo
             confirmed = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
             await _apply(desk, event, request, confirmed if answer else Cancelled(event.sender))
             return True
-    if request is not None and request.state is State.AWAITING_MATRIX_ID:
+    # Both the removal and `!mydata` ask for it. The later question is the one that is answered.
+    if request is not None and request.state is State.AWAITING_MATRIX_ID and (asked_ts or 0) <= _pressed_ts(request):
         if await settle_if_changed(desk, request, event):
             return True
         await _apply(desk, event, request, MatrixIDTyped(matrix_id(message), event.origin_server_ts))
         return True
     return await mydata.confirmed(desk, event, matrix_id(message), encrypted=encrypted)
+
+
+def _pressed_ts(request: Request) -> int:
+    """When the ✅ was given that was followed by the question for the Matrix ID, by the bot's clock."""
+    return request.expires_ts - request.rules.expires_after_ms
 
 
 def answered(message: Message, request: Request) -> bool | None:

@@ -24,9 +24,13 @@ async def refusal_of(desk: Desk, user_id: str, facts: Facts | None, *, erase: bo
     """
     room = await desk.authority.admin_room()
     around = desk.authority.surroundings(room)
-    return refuse_own(user_id, around, desk.settings.self_service.allowed_users) or refuse_account(
-        facts, erase=erase, own=True
-    )
+    return refuse_own(user_id, around, offered_to(desk)) or refuse_account(facts, erase=erase, own=True)
+
+
+def offered_to(desk: Desk) -> tuple[str, ...]:
+    """Who may use self-service, as globs; nobody where it's switched off."""
+    settings = desk.settings.self_service
+    return settings.allowed_users if settings.enabled else ()
 
 
 async def settle_if_changed(desk: Desk, request: Request, event: Incoming | None = None) -> bool:

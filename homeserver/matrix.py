@@ -23,6 +23,7 @@ from homeserver.crypto import Crypto
 from homeserver.devices import Directory
 from homeserver.identity import CrossSigning, Identity, IdentityStatus
 from homeserver.machine import Machine
+from homeserver.rooms import Rooms
 from homeserver.signing import Owner
 from homeserver.store import Credentials, StoreLock, private_directory
 from homeserver.sync import Back, PollMs, Sync, usual_poll_ms
@@ -292,12 +293,7 @@ class Matrix:
         return True
 
     async def _members(self, room_id: str) -> list[str]:
-        """Who is joined now, from the homeserver: `GET /_matrix/client/v3/rooms/{roomId}/joined_members`."""
-        answer = await self.api.call("GET", "/_matrix/client/v3/rooms/{}/joined_members", room_id, timeout=60.0)
-        joined = answer.get("joined")
-        if not isinstance(joined, dict):
-            raise BadAnswer(f"GET joined_members of {room_id}: the answer lacks 'joined'")
-        return list(joined)
+        return await Rooms(self.api).readers(room_id, self._user_id)
 
 
 class _Running:

@@ -139,6 +139,52 @@ class Rooms:
                 return True
         return False
 
+    async def readers(self, room_id: str, user_id: str) -> list[str]:
+        """Who can read what is sent now: who is joined, and whom this account invited itself, who reads it once they
+        come.
+
+        `GET /_matrix/client/v3/rooms/{roomId}/members`.
+
+        Args:
+            user_id: this account.
+
+        Raises:
+            HomeserverError: as in homeserver.api.
+        """
+        path = "/_matrix/client/v3/rooms/{}/members"
+        answer = await self._api.call("GET", path, room_id, params={"not_membership": "leave"}, timeout=_STATE_TIMEOUT)
+        chunk = answer.get("chunk")
+        if not isinstance(chunk, list):
+            raise BadAnswer(f"the answer to a question for the members of {room_id!r} has no list of events")
+        events = [event for event in chunk if isinstance(event, Mapping)]
+        own = [event for event in events if event.get("sender") == user_id]
+        invited = {invitee for invitee, membership in memberships(own).items() if membership == "invite"}
+        return [member for member, found in memberships(events).items() if found == "join" or member in invited]
+
+    async def open_direct(self, user_id: str, name: str) -> str:
+        """Opens an encrypted direct message with somebody, and returns its id: `POST /_matrix/client/v3/createRoom`.
+
+        Args:
+            name: the room's, which the invitation shows; it isn't encrypted.
+
+        Raises:
+            HomeserverError: it didn't work, or isn't known to have; then there may be a room in vain.
+        """
+        encryption = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
+        no_guests = {"type": "m.room.guest_access", "state_key": "", "content": {"guest_access": "forbidden"}}
+        body = {
+            "preset": "private_chat",
+            "is_direct": True,
+            "name": name,
+            "invite": [user_id],
+            "initial_state": [encryption, no_guests],
+        }
+        answer = await self._api.call("POST", "/_matrix/client/v3/createRoom", json=body, timeout=60.0)
+        room_id = answer.get("room_id")
+        if not isinstance(room_id, str) or not room_id.startswith("!"):
+            raise BadAnswer("the answer to the making of a room has no id")
+        return room_id
+
     async def event(self, room_id: str, event_id: str) -> dict[str, Any] | None:
         """One event, still encrypted where it came so: `GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}`.
 

@@ -40,6 +40,8 @@ class Surroundings:
     protected: tuple[str, ...]
     moderators: Collection[str]
     """Everybody who could moderate now: joined or not, by power level or by the settings."""
+    acting: Collection[str] = ()
+    """Those of them who are in the admin room and can command the bot."""
 
 
 def refuse_name(target_id: str, requester_id: str, around: Surroundings) -> Refusal | None:
@@ -71,7 +73,7 @@ def refuse_own(user_id: str, around: Surroundings, allowed: tuple[str, ...]) -> 
         return Refusal.PROTECTED
     if not matches_any(user_id, allowed):
         return Refusal.NOT_ALLOWED
-    if user_id in around.moderators and len(around.moderators) == 1:
+    if user_id in around.acting and len(around.acting) == 1:
         return Refusal.LAST_MODERATOR
     return None
 

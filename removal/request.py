@@ -181,6 +181,13 @@ class Request:
         read = record.answer.get("proofs", {}) if record else {}
         return tuple((proof, read.get(proof.value) is True) for proof in proofs_for(self.options))
 
+    @property
+    def took_threepids(self) -> bool:
+        """Whether the account had third-party ids at the beginning, and they were taken off, or may have been."""
+        snapshot, taken = self.record(Step.SNAPSHOT), self.record(Step.THREEPIDS)
+        had = bool(snapshot and snapshot.answer.get("threepids"))
+        return had and taken is not None and taken.state is not StepState.PENDING
+
     def record(self, step: Step) -> StepRecord | None:
         """What became of `step`, or None where this plan doesn't have it."""
         return next((r for r in self.steps if r.step is step), None)

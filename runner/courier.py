@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from homeserver.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
@@ -32,13 +32,32 @@ class Sender(Protocol):
         """Forgets a room that was left."""
 
 
+Where = Callable[[Outgoing], Awaitable[str | None]]
+
+
+async def where_it_was_put(message: Outgoing) -> str | None:
+    """Every message goes to the room it was written for."""
+    return message.room_id
+
+
 class Courier:
     """Empties the outbox for as long as it runs."""
 
-    def __init__(self, ledger: Ledger, sender: Sender, keep_trying_in: Callable[[], str]) -> None:
-        """Args: keep_trying_in: gives the room (the admin room) whose messages are never given up."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        sender: Sender,
+        keep_trying_in: Callable[[], str],
+        where: Where = where_it_was_put,
+    ) -> None:
+        """
+        Args:
+            keep_trying_in: gives the room (the admin room) whose messages are never given up.
+            where: asked before each message: which room it goes to by now, None where it means nothing to anybody.
+        """
         self._ledger = ledger
         self._sender = sender
+        self._where = where
         self._keep_trying_in = keep_trying_in
         self._paused_until: dict[str, float] = {}
         self._waits: dict[str, float] = {}
@@ -85,6 +104,14 @@ class Courier:
 
     async def _try(self, message: Outgoing) -> None:
         content = message.content
+        room_id = await self._where(message)
+        if room_id is None:
+            await self._give_up(message)
+            return
+        if room_id != message.room_id and message.request_id is not None:
+            async with self._ledger.database.transaction() as tx:
+                await outbox.move(tx, message.request_id, message.room_id, room_id)
+            return
         async with self._ledger.database.transaction() as tx:
             if message.relates_to is not None:
                 related = await outbox.event_id_of(tx, message.relates_to)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from homeserver.api import HomeserverError
 from ledger import Entry, Ledger
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
-from removal.plan import Step
+from removal.plan import Kind, Step
 from removal.request import Failure, Request, State
 from runner.problem import Problem, classify
 from runner.steps import Steps
@@ -86,7 +86,8 @@ class Runner:
             synced_ts = self._synced_ts() if await inbox.caught_up(tx) else 0
         waiting = False
         for request in due:
-            if request.state in (State.RUNNING, State.RELEASING):
+            begins = request.kind is Kind.OWN and request.state is State.SCHEDULED and now >= (request.due_ts or 0)
+            if begins or request.state in (State.RUNNING, State.RELEASING):
                 if request.target_id not in self._active:
                     self._active[request.target_id] = request.id
                     tasks.create_task(self._bring_forward(request))
@@ -105,10 +106,13 @@ class Runner:
     async def _bring_forward(self, request: Request) -> None:
         try:
             async with self._slots:
-                await self._work(request.id)
+                await self._work(request)
         except StorageError as error:
             # Nothing is done that couldn't be recorded: the step is tried again once the database can be written.
             log.error("%s stands still: %s", request.reference, error)
+            await asyncio.sleep(5)
+        except HomeserverError as error:
+            log.warning("%s can't begin yet: %s", request.reference, error)
             await asyncio.sleep(5)
         except Exception:
             log.exception("%s stands still", request.reference)
@@ -117,8 +121,14 @@ class Runner:
             self._active.pop(request.target_id, None)
             await self._ledger.notify()
 
-    async def _work(self, request_id: int) -> None:
+    async def _work(self, request: Request) -> None:
+        request_id = request.id
+        # A person isn't told that it begins before it was looked whether it may.
+        if request.state is State.SCHEDULED and not await self._recheck(request):
+            return
         async with self._ledger.entry() as entry:
+            if request.state is State.SCHEDULED:
+                await entry.apply(await entry.request(request_id), TimePassed(self._synced_ts()))
             begun = await self._begin(entry, request_id)
         while begun is not None:
             request, step = begun

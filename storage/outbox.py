@@ -129,6 +129,27 @@ async def is_waiting(tx: Transaction, request_id: int, purpose_prefix: str) -> b
     return row is not None
 
 
+async def move(tx: Transaction, request_id: int, room_id: str, to_room_id: str) -> None:
+    """Sends what waits of a request's messages into another room, as answers to nothing. What belongs to a message that
+    was sent into the old one is dropped."""
+    await tx.run(
+        "UPDATE outbox SET status = 'dropped', content = NULL WHERE request_id = ? AND room_id = ? "
+        "AND status = 'pending' AND relates_to IN "
+        "(SELECT txn_id FROM outbox WHERE request_id = ? AND status <> 'pending')",
+        request_id,
+        room_id,
+        request_id,
+    )
+    await tx.run(
+        "UPDATE outbox SET room_id = ?, content = CASE WHEN relates_to IS NULL "
+        "THEN json_remove(content, '$.\"m.relates_to\"') ELSE content END "
+        "WHERE request_id = ? AND room_id = ? AND status = 'pending'",
+        to_room_id,
+        request_id,
+        room_id,
+    )
+
+
 async def prune(tx: Transaction, before_ts: int) -> None:
     """Forgets old messages that belong to no request."""
     await tx.run("DELETE FROM outbox WHERE status <> 'pending' AND request_id IS NULL AND created_ts < ?", before_ts)

@@ -39,7 +39,8 @@ class Explained(Transaction):
 
 WALKS = re.compile(
     # These indexes hold only what is still to be done, however much is done already.
-    r"SCAN \w+ USING (COVERING )?INDEX (outbox_pending|inbox_waiting|inbox_rooms|requests_open|requests_wake|uploads_delete)"
+    r"SCAN \w+ USING (COVERING )?INDEX "
+    r"(outbox_pending|inbox_waiting|inbox_rooms|requests_open|requests_wake|uploads_delete)"
     # A list that was made for the question.
     r"|SCAN (json_each|\w+ VIRTUAL TABLE).*"
 )
@@ -59,6 +60,7 @@ ASKED: dict[str, Ask] = {
     "outbox.trying": lambda tx: outbox.trying(tx, 1),
     "outbox.sent": lambda tx: outbox.sent(tx, 1, "$1"),
     "outbox.drop_untried": lambda tx: outbox.drop_untried(tx, 1, "card.edit."),
+    "outbox.move": lambda tx: outbox.move(tx, 1, "!1", "!2"),
     "outbox.event_id_of": lambda tx: outbox.event_id_of(tx, "t"),
     "outbox.sent_as": lambda tx: outbox.sent_as(tx, "$1"),
     "outbox.request_waiting_in": lambda tx: outbox.request_waiting_in(tx, "!r"),

@@ -49,14 +49,16 @@ def test_a_moderator_is_no_target_for_another() -> None:
 
 
 def test_ones_own_request_passes_but_not_for_the_protected_and_the_last_moderator() -> None:
-    """Self-service lets people name themselves; not the protected, nobody outside the allowed, not the last moderator."""
+    """People name themselves; not the protected, nobody outside the allowed, and not the last who can moderate."""
     leaver = "@leaver:example.org"
     assert refuse_own(leaver, AROUND, ("*",)) is None
     assert refuse_own(leaver, AROUND, ("staff-*",)) is Refusal.NOT_ALLOWED
     operator = "@operator:example.org"
     assert refuse_own(operator, AROUND, ("*",)) is Refusal.PROTECTED
-    assert refuse_own(MODERATOR, replace(AROUND, moderators={MODERATOR}), ("*",)) is Refusal.LAST_MODERATOR
-    assert refuse_own(MODERATOR, replace(AROUND, moderators={MODERATOR, leaver}), ("*",)) is None
+    both = {MODERATOR, leaver}
+    assert refuse_own(MODERATOR, replace(AROUND, moderators=both, acting={MODERATOR}), ("*",)) is Refusal.LAST_MODERATOR
+    assert refuse_own(MODERATOR, replace(AROUND, moderators=both, acting=both), ("*",)) is None
+    assert refuse_own(leaver, replace(AROUND, moderators=both, acting={MODERATOR}), ("*",)) is None
 
 
 def test_the_bot_is_never_removed_even_if_it_asks() -> None:
