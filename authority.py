@@ -157,7 +157,8 @@ class Authority:
         if rooms is None:
             rooms = await self._synapse.joined_rooms(user_id)
         counted = await only_admin_rooms(self._synapse, user_id, rooms, seconds)
-        return tuple(room.name or room.room_id for room in counted.found) if counted.complete else None
+        # Names may be of any length, and all of them are stored with the request.
+        return tuple((room.name or room.room_id)[:255] for room in counted.found) if counted.complete else None
 
     async def refuse(
         self, target_id: str, requester_id: str, facts: Facts | None, admin_room: AdminRoom, *, erase: bool

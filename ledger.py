@@ -205,7 +205,9 @@ class Entry:
     async def leave(self, room_id: str) -> None:
         """Has the bot leave a room and forget it, once everything that was to be said there is sent."""
         await conversations.close(self.tx, room_id)
-        await self._put(room_id, "leave", {}, txn_id=self._txn_for(room_id, "leave"), event_type=LEAVE)
+        # The bot may be invited into the same room again, and leave it again.
+        txn_id = self._txn_for(f"{room_id} {self.now}", "leave")
+        await self._put(room_id, "leave", {}, txn_id=txn_id, event_type=LEAVE)
 
     async def reply(self, to: Incoming, template: str, /, *, once_per: str | None = None, **values: Any) -> None:
         """Answers a person's message. One answer of a kind per message, however often it is handled.

@@ -81,7 +81,8 @@ async def append(
     **public: Any,
 ) -> str:
     """Adds a row and returns its hash. `actor`, `target` and `why` are personal, the rest is public."""
-    personal = {"actor": actor, "target": target, "why": why}
+    # Halves of surrogate pairs, which a server's message may hold, can't be stored.
+    personal = {"actor": actor, "target": target, "why": why.encode(errors="replace").decode()}
     salt = secrets.token_hex(16)
     commitment = _commitment(salt, personal)
     digest = _hash(await head(tx), now, action, request_id, public, commitment)

@@ -157,6 +157,15 @@ async def test_a_row_by_somebody_with_another_program_shows(database: Database) 
     assert (await verify(database)).broken_at == 7
 
 
+async def test_any_text_can_be_a_reason(database: Database) -> None:
+    """Halves of surrogate pairs too, which JSON may hold and no database takes."""
+    async with database.transaction() as tx:
+        await audit.append(tx, 1, "StepFailed", why="\ud800 no\x00 \udfff🙂")
+        (row,) = await audit.find(tx)
+    assert (row.personal or {})["why"] == "? no\x00 ?🙂"
+    assert (await verify(database)).broken_at is None
+
+
 # --- retention -------------------------------------------------------------------------------------------------------
 async def test_retention_drops_who_and_why_and_the_chain_still_holds(database: Database) -> None:
     """What was done, when and in which request stays; nobody is found in it any more, and nothing brings them back."""
