@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import Any, Protocol
 
 from nio.crypto import OutboundGroupSession
 from nio.responses import KeysClaimResponse
@@ -27,15 +27,26 @@ def group_session() -> Any:
     return session
 
 
+class Addressee(Protocol):
+    """A bot that messages are crafted for."""
+
+    @property
+    def user_id(self) -> str: ...
+
+    @property
+    def keys(self) -> Any:
+        """Something whose `device_id` is the bot's."""
+
+
 class Crafter:
     """Somebody with a real device who sends crafted messages to the bot.
 
     Args:
         person: logged in.
-        bot: started.
+        bot: started: the door alone, or the whole bot.
     """
 
-    def __init__(self, person: Person, bot: Bot) -> None:
+    def __init__(self, person: Person, bot: Addressee) -> None:
         assert person._encryption is not None
         self.person = person
         self.encryption = person._encryption
