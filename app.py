@@ -29,6 +29,7 @@ from handlers.watch import Watch
 from homeserver.api import Api, BadToken, HomeserverError
 from homeserver.backoff import Backoff
 from homeserver.files import Files
+from homeserver.identity import IdentityStatus
 from homeserver.matrix import Matrix
 from homeserver.rooms import Rooms
 from homeserver.store import DeadToken
@@ -41,7 +42,7 @@ from runner.runner import Runner
 from runner.steps import Steps
 from storage import meta
 from storage.database import FILE, Database
-from texts import Texts
+from texts import Texts, plain
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,9 @@ async def _serve(
     policy = Policy.of(settings)
     authority = Authority(rooms, synapse, policy, admin_room_id)
     texts = Texts(settings.language, settings.command_prefix)
+    if matrix.identity.status is not IdentityStatus.OK:
+        words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
+        log.error("%s", plain(str(words)))
     ledger = Ledger(database, texts, clock, lambda: authority.admin_room_id)
     desk = Desk(ledger, authority, synapse, settings, Files(matrix.api))
     receiver = Receiver(ledger, policy.bot_id)

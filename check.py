@@ -6,6 +6,7 @@ and logs out again.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import stat
@@ -20,14 +21,18 @@ import aiohttp
 from authority import AdminRoom, Policy
 from config import Settings
 from homeserver.api import Api, BadToken, Forbidden, HomeserverError
+from homeserver.identity import CrossSigning, IdentityStatus
 from homeserver.login import login, logout, whoami
 from homeserver.rooms import Rooms, RoomState
+from homeserver.signing import read_owner
 from homeserver.store import Credentials, DeadToken, MatrixError
 from homeserver.synapse import Synapse
 from removal.times import format_duration
 from storage import meta
 from storage.database import FILE, StorageError
 from texts import Texts, plain
+
+log = logging.getLogger(__name__)
 
 
 class Mark(StrEnum):
@@ -82,6 +87,7 @@ async def main(settings: Settings, warnings: list[str]) -> int:
                 async with _logged_in(settings, session, report) as api:
                     if api is not None:
                         await look_at_homeserver(settings, api, report)
+                        await look_at_identity(settings, api, report)
     except HomeserverError as error:
         report.bad("unreachable", url=settings.homeserver.url, error=str(error))
     except (MatrixError, StorageError, OSError) as error:
@@ -191,6 +197,19 @@ async def look_at_homeserver(settings: Settings, api: Api, report: Report) -> No
         return
     report.good("admin_room_joined", room=room_id)
     look_at_admin_room(settings, room_id, state, report)
+
+
+async def look_at_identity(settings: Settings, api: Api, report: Report) -> None:
+    """Whether the bot's device is signed by an identity that is its own, as other people's clients want it."""
+    user_id, device_id = await whoami(api)
+    shown = await api.call("POST", "/_matrix/client/v3/keys/query", json={"device_keys": {user_id: []}})
+    device = read_owner(shown, user_id).devices.get(device_id or "")
+    if device is None:
+        return  # it has no keys yet: it was never started, or this is the session of this check
+    signing = CrossSigning(api, settings.data_dir, user_id, device.device_id, device.ed25519, None, log)
+    identity = await signing.look()
+    say = report.good if identity.status is IdentityStatus.OK else report.warn
+    say(f"identity_{identity.status.value}", detail=identity.detail)
 
 
 async def _admin_room(settings: Settings, rooms: Rooms, report: Report) -> str | None:

@@ -83,7 +83,13 @@ async def test_all_good_beside_a_running_bot(stage: Stage) -> None:
     code, output = await stage.bot.command("check")
     assert code == 0, output
     assert "✗" not in output
-    for text in ("answers, and the access token is", "is a server admin", "is in the admin room", "1 moderator there"):
+    for text in (
+        "answers, and the access token is",
+        "is a server admin",
+        "is in the admin room",
+        "1 moderator there",
+        "signed by its own",
+    ):
         line(output, "✓", text)
     assert output.strip().splitlines()[-1] == "✓ Everything the bot needs is there."
     assert {path: path.read_bytes() for path in files} == files and files
@@ -249,6 +255,18 @@ async def test_a_sound_admin_room_has_no_warnings(stage: Stage, look: Check) -> 
         await stage.admin("DELETE", path)
     assert code == 0
     assert not [each for each in output.splitlines() if each.startswith("!")], output
+
+
+async def test_an_identity_that_is_not_the_bots(stage: Stage) -> None:
+    """Where the homeserver shows another identity than the one kept, `check` says what happened and what to do."""
+    seeds = stage.bot.data_dir / "cross_signing.json"
+    away = seeds.rename(stage.bot.directory / "away.json")
+    try:
+        code, output = await stage.bot.command("check")
+    finally:
+        away.rename(seeds)
+    assert code == 0
+    assert "backup" in line(output, "!", "identity of the bot's account that isn't the one in data_dir")
 
 
 async def test_warnings_of_the_settings(stage: Stage, look: Check) -> None:
