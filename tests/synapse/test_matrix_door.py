@@ -200,6 +200,7 @@ async def test_lost_keys_are_never_replaced(bots: Bots, people: People) -> None:
         each.unlink()
     with pytest.raises(LostKeys, match=r"homeserver\.password"):
         await bot.start()
+    assert not file.exists()
     observer = await people("observer")
     answer = await observer.call("POST", "/_matrix/client/v3/keys/query", json={"device_keys": {account.user_id: []}})
     assert [each["keys"] for each in answer["device_keys"][account.user_id].values()] == [before]
