@@ -96,24 +96,29 @@ def _always(_kind: Kind, _options: Options) -> bool:
     return True
 
 
+_V1 = "/_synapse/admin/v1/users/{user_id}"
+_V2 = "/_synapse/admin/v2/users/{user_id}"
 STEPS: tuple[StepSpec, ...] = (
-    StepSpec(Step.SNAPSHOT, _always, ("GET /_synapse/admin/v2/users/{user_id}",
-        "GET /_synapse/admin/v1/users/{user_id}/joined_rooms"), "always"),
-    StepSpec(Step.HANDOVER, lambda _, o: bool(o.handover), ("POST /_synapse/admin/v1/rooms/{room_id}/make_room_admin",),
+    StepSpec(Step.SNAPSHOT, _always, (f"GET {_V2}", f"GET {_V1}/joined_rooms", f"GET {_V2}/devices",
+        f"GET {_V1}/media"), "always"),
+    StepSpec(Step.HANDOVER, lambda _, o: bool(o.handover), ("GET /_synapse/admin/v1/rooms/{room_id}/members",
+        "POST /_synapse/admin/v1/rooms/{room_id}/make_room_admin", "GET /_synapse/admin/v1/rooms/{room_id}/state"),
         "`--handover @user`, in a direct message `!handover`"),
-    StepSpec(Step.SUSPEND, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}",), "always"),
-    StepSpec(Step.THREEPIDS, _always, ("PUT /_synapse/admin/v2/users/{user_id}",), "always"),
+    StepSpec(Step.SUSPEND, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}", f"GET {_V2}"), "always"),
+    StepSpec(Step.THREEPIDS, _always, (f"PUT {_V2}",), "always"),
     StepSpec(Step.REDACT, lambda _, o: o.redact, ("POST /_synapse/admin/v1/user/{user_id}/redact",
         "GET /_synapse/admin/v1/user/redact_status/{redact_id}"), "`--redact`"),
     StepSpec(Step.DEACTIVATE, _always, ("POST /_synapse/admin/v1/deactivate/{user_id}",), "always", final=True),
-    StepSpec(Step.WAIT, _always, ("GET /_synapse/admin/v1/users/{user_id}/joined_rooms",), "always"),
-    StepSpec(Step.MEDIA, lambda _, o: o.media is not Media.KEEP, ("DELETE /_synapse/admin/v1/users/{user_id}/media",
-        "POST /_synapse/admin/v1/user/{user_id}/media/quarantine"), "`--media` or `--quarantine`"),
-    StepSpec(Step.SSO, lambda _, o: o.forget_sso, ("PUT /_synapse/admin/v2/users/{user_id}",),
+    StepSpec(Step.WAIT, _always, (f"GET {_V1}/joined_rooms", "GET /_synapse/admin/v1/scheduled_tasks"), "always"),
+    StepSpec(Step.MEDIA, lambda _, o: o.media is not Media.KEEP, (f"DELETE {_V1}/media",
+        "POST /_synapse/admin/v1/user/{user_id}/media/quarantine"),
+        "`--media` or `--quarantine`; a person's own removal: `--media`, or a question"),
+    StepSpec(Step.SSO, lambda _, o: o.forget_sso, (f"PUT {_V2}",),
         "`--forget-sso`; a person's own removal: the setting `self_service.remove_sso_links`"),
-    StepSpec(Step.RELEASE, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}",), "always"),
-    StepSpec(Step.VERIFY, _always, ("GET /_synapse/admin/v2/users/{user_id}", "…/devices", "…/pushers",
-        "…/joined_rooms", "…/accountdata", "GET /_matrix/client/v3/profile/{user_id}"), "always"),
+    StepSpec(Step.RELEASE, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}", f"GET {_V2}"), "always"),
+    StepSpec(Step.VERIFY, _always, (f"GET {_V2}", f"GET {_V2}/devices", f"GET {_V1}/pushers",
+        f"GET {_V1}/joined_rooms", f"GET {_V1}/accountdata", f"GET {_V1}/media",
+        "GET /_matrix/client/v3/profile/{user_id}"), "always"),
 )  # fmt: skip
 SPECS = {spec.step: spec for spec in STEPS}
 
