@@ -214,12 +214,20 @@ async def _serve(
         while not stop.is_set():
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()  # one that failed ends the program: better down than half alive
+                if not task.cancelled() and (error := task.exception()):
+                    raise _cause(error)  # better down than half alive
     finally:
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
         log.info("Lethe has stopped")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong first, where a task with tasks of its own failed."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _look_at_admin_room(watch: Watch, upgrade: Upgrade) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 from urllib.parse import quote
 
@@ -86,6 +87,33 @@ async def test_a_homeserver_that_dies_in_the_middle(fresh_homeserver: MakeHomese
         assert len(rooms) == 3
         assert len(prompt.said()) == 1
         once(stage)
+
+
+# --- the disk --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_database_that_cannot_be_written_stops_the_bot(scene: MakeScene, proxy: Proxy) -> None:
+    """Another program locks the database while a removal is under way and a command comes: the bot ends with one clear
+    line, and does neither what it can't record. Started again, it answers and finishes, each once."""
+    stage = await scene(homeserver={"url": proxy.base_url})
+    prompt = await prompted(stage, await stage.account("spammer"))
+    gate = asyncio.Event()
+    act = proxy.on("POST", "/deactivate/", held(gate), times=1)
+    await prompt.react("✅")
+    await act.hit()
+    with closing(sqlite3.connect(stage.bot.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        target = await stage.account("bystander")
+        command = await stage.moderator.say(stage.room, f"!deactivate {target}")
+        gate.set()
+        assert await stage.bot.wait() == 1
+    last = stage.bot.log.strip().splitlines()[-1]
+    assert last.startswith("Lethe can't run: ") and "lethe.db" in last and "locked" in last
+    assert len(prompt.said()) == 0
+    await stage.bot.start()
+    await prompt.hears("Read back")
+    assert target in (await stage.moderator.reply_to(command)).body
+    once(stage)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
