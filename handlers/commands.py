@@ -14,6 +14,7 @@ from handlers import approval, audit, identities, moderation, mydata, own_reques
 from handlers.command import Argument, Command, Kind, Option, Parsed, UsageError, nearest, parse, usage
 from handlers.desk import Asked, AskedDirect, Desk
 from handlers.words import Message
+from ledger import Entry
 
 AskedT = TypeVar("AskedT", Asked, AskedDirect)
 Handler = Callable[[Desk, AskedT], Awaitable[None]]
@@ -27,8 +28,15 @@ HELP = Command("help", arguments=(Argument("command", Kind.WORD, required=False)
 class Commands(Generic[AskedT]):
     """The commands of one place."""
 
-    def __init__(self, prefix: str, words: str, table: tuple[tuple[Command, Handler[AskedT]], ...]) -> None:
-        """Args: words: what the groups of words begin with that belong to these commands."""
+    def __init__(
+        self, prefix: str, words: str, table: tuple[tuple[Command, Handler[AskedT]], ...], *, audited: bool = False
+    ) -> None:
+        """
+        Args:
+            words: what the groups of words begin with that belong to these commands.
+            audited: the audit has what couldn't be understood, too.
+        """
+        self._audited = audited
         self._prefix = prefix
         self._words = words
         self._table: tuple[tuple[Command, Handler[AskedT]], ...] = table
@@ -55,6 +63,7 @@ class Commands(Generic[AskedT]):
                 await entry.reply(
                     event, "usage_error", e=parsed, command=command.name, usage=usage(command, self._prefix)
                 )
+                await self._audit(entry, event, parsed.problem.value, command=command.name)
             return None
         handler = next((handler for declared, handler in self._table if declared is command), self._help)
         return handler, parsed
@@ -66,6 +75,11 @@ class Commands(Generic[AskedT]):
         near = nearest(name, [command.name for command in self.all])
         async with desk.ledger.entry(event) as entry:
             await entry.reply(event, f"{self._words}unknown_command", typed=name, nearest=near)
+            await self._audit(entry, event, "unknown_command")
+
+    async def _audit(self, entry: Entry, event: Incoming, problem: str, command: str = "") -> None:
+        if self._audited:
+            await entry.audit("NotUnderstood", actor=event.sender, because=problem, command=command)
 
     async def _help(self, desk: Desk, asked: AskedT) -> None:
         """Shows the commands of this place, or one of them in full."""
@@ -134,6 +148,7 @@ def for_admin_room(prefix: str) -> Commands[Asked]:
                 audit.search,
             ),
         ),
+        audited=True,
     )
 
 

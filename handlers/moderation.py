@@ -45,6 +45,7 @@ async def deactivate(desk: Desk, asked: Asked) -> None:
             if other.requester_id != asked.by or other.state not in UNCONFIRMED:
                 card = await entry.card_event_id(other)
                 await entry.reply(asked.event, "already_open", r=other, card_event_id=card)
+                await entry.audit("Refused", other, actor=asked.by, because="already_open")
                 return
         await _open(entry, request, asked.event.trust)
 
@@ -89,6 +90,7 @@ async def _bad_options(desk: Desk, asked: Asked, target: UserID) -> bool:
         return False
     async with desk.ledger.entry(asked.event) as entry:
         await entry.reply(asked.event, "bad_option", problem=problem, successor=str(successor or ""), at_ts=at_ts)
+        await entry.audit("Refused", actor=asked.by, target=str(target), because=problem)
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -121,3 +122,9 @@ async def silence(stage: Scene) -> AsyncIterator[list[str]]:
     assert said
     await settled(handled)
     assert outbox() == before
+
+
+def audited(stage: Scene, action: str) -> list[tuple[str | None, str | None, dict[str, Any]]]:
+    """Who, whom and what, of every row of that action in the audit, oldest first."""
+    rows = read_only(stage.bot.database, "SELECT actor, target, public FROM audit WHERE action = ? ORDER BY id", action)
+    return [(actor, target, json.loads(public)) for actor, target, public in rows]

@@ -13,7 +13,7 @@ from handlers.commands import for_admin_room
 from sandbox.client import Person
 from sandbox.homeserver import Homeserver
 from sandbox.scene import Scene
-from tests.synapse.asking import OPENED, answer, open_requests, pill, prompt, silence, untouched
+from tests.synapse.asking import OPENED, answer, audited, open_requests, pill, prompt, silence, untouched
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -170,6 +170,8 @@ async def test_what_is_not_clear_is_said_to_be_unclear(stage: Stage, case: str) 
         said = await answer(stage, body, html)
     assert expected in said.body and "!deactivate <user> [--erase]" in said.body
     assert OPENED not in said.body
+    actor, target, public = audited(stage, "NotUnderstood")[-1]
+    assert (actor, target, public["command"]) == (stage.moderator.user_id, None, "deactivate")
 
 
 async def test_a_message_edited_into_a_command_is_none(stage: Stage) -> None:
@@ -296,6 +298,7 @@ async def test_another_moderators_command_shows_the_open_prompt(stage: Stage) ->
         said = await answer(stage, f"!deactivate {stage.spammer} --erase", by=other)
     assert first.body.split(" ")[0] in said.body and stage.moderator.user_id in said.body
     assert f"https://matrix.to/#/{stage.room}/{first.event_id}" in said.formatted_body
+    assert audited(stage, "Refused")[-1] == (other.user_id, stage.spammer, {"because": "already_open"})
 
 
 async def test_a_dry_run_asks_nothing_and_touches_nothing(stage: Stage) -> None:
