@@ -44,7 +44,7 @@ async def kill_on(stage: Scene, figures: Figures, kills: int) -> None:
         figures.kills += 1
         # Often before it is ready: a start is a moment for losing something too.
         ready = random.random() < 0.8  # noqa: S311
-        await stage.bot.start(until="Lethe is running" if ready else "lethe: ")
+        await stage.bot.start(until="Lethe is running" if ready else "", timeout=120.0)
 
 
 async def command_on(stage: Scene, person: Person, figures: Figures, commands: int, done: asyncio.Event) -> None:
@@ -94,7 +94,7 @@ async def run(kills: int, commands: int) -> int:
                 await stage.bot.start()
             while (count := len(answers(stage, figures))) < len(figures.sent):
                 await stage.moderator.until(
-                    lambda: len(answers(stage, figures)) > count,  # noqa: B023 - awaited at once
+                    lambda: len(answers(stage, figures)) > count,
                     PATIENCE,
                     "an answer to each command",
                 )
