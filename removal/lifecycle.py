@@ -267,6 +267,8 @@ def _answered(r: Request, e: Answered, now: int) -> Decision:
 
 
 def _handover_named(r: Request, e: HandoverNamed, now: int) -> Decision:
+    if r.kind is not Kind.OWN:
+        raise _Refused(r.state.value)  # a moderator's plan is what was shown and confirmed
     others = tuple(pair for pair in r.options.handover if pair[0] != e.room_id)
     options = replace(r.options, handover=(*others, (e.room_id, e.successor_id)))
     return Decision(replace(r, options=options))

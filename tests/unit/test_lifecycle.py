@@ -17,6 +17,7 @@ from removal.lifecycle import (
     Confirmed,
     Declined,
     Event,
+    HandoverNamed,
     MatrixIDTyped,
     StepDone,
     StepFailed,
@@ -86,6 +87,14 @@ def test_the_target_never_confirms_a_moderators_removal() -> None:
 def test_only_the_person_confirms_their_own_removal() -> None:
     """A moderator's ✅ in somebody's own request is nothing."""
     assert decide(own(), YES, NOW).refusal == "only_requester"
+
+
+def test_a_moderators_plan_is_what_was_shown() -> None:
+    """A successor can be named later in a person's own request only, and the last one named for a room counts."""
+    named = HandoverNamed("!room:example.org", MODERATOR)
+    assert decide(moderation(), named, NOW).refusal == "awaiting_confirmation"
+    request = play(own(), named, HandoverNamed("!room:example.org", SECOND_MODERATOR))
+    assert request.options.handover == (("!room:example.org", SECOND_MODERATOR),)
 
 
 def test_the_matrix_id_must_be_exact() -> None:

@@ -28,6 +28,7 @@ from removal.lifecycle import (
     Confirmed,
     Declined,
     Event,
+    HandoverNamed,
     MatrixIDTyped,
     Replaced,
     RetryAsked,
@@ -145,6 +146,10 @@ class Life(RuleBasedStateMachine):
             assert decision.say == ()
             return
         assert before.state not in ENDED
+        if after.options != before.options:
+            assert isinstance(event, Answered | HandoverNamed)
+            assert before.kind is Kind.OWN
+            assert not before.steps
         if after.state in ENDED:
             self.ended = after
         self.note(event, before, allowed)
@@ -262,6 +267,7 @@ class Life(RuleBasedStateMachine):
             st.builds(ApprovalRefused, PEOPLE, st.just("no")),
             st.just(TargetChanged(("admin",))),
             st.just(Replaced(8)),
+            st.builds(HandoverNamed, st.just("!room:example.org"), PEOPLE),
         )
     )
     def interfere(self, event: Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -25,7 +25,7 @@ from removal.lifecycle import (
     TimePassed,
     decide,
 )  # fmt: skip
-from removal.plan import Step
+from removal.plan import Kind, Step
 from removal.request import Failure, Request, State
 from tests.unit.making import DAY, LEAVER, MINUTE, MODERATOR, NOW, TYPED, YES, failed, in_state, play
 
@@ -97,6 +97,8 @@ ROWS = (
 def given(row: Row) -> Request:
     """A request in the row's state, brought to where the row's event makes sense."""
     request = in_state(row.given)
+    if isinstance(row.event, HandoverNamed):
+        request = replace(request, kind=Kind.OWN)
     match row.given, row.event:
         case State.RUNNING, (StepDone() | StepFailed()):
             return play(request, SNAPSHOT_STARTED)
