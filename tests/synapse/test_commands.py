@@ -224,6 +224,17 @@ async def test_commands_in_any_other_room_are_ignored(stage: Stage) -> None:
             said.append(await stage.moderator.say(room, body))
 
 
+async def test_a_moderators_direct_message_removes_nobody_else(stage: Stage) -> None:
+    """In a direct message with the bot, a moderator's `!deactivate @user` is about nobody: there it takes no user."""
+    room = await stage.moderator.dm(stage.bot_id)
+    greeting = await stage.moderator.wait_for(lambda e: e.room_id == room and e.sender == stage.bot_id and e.body)
+    assert "only yours" in greeting.body
+    async with untouched(stage):
+        for body in (f"!deactivate {stage.spammer} --erase", "!requests", "!status R1"):
+            said = await stage.moderator.reply_to(await stage.moderator.say(room, body))
+            assert said.body.startswith("I don't know"), said.body
+
+
 # --- what the other commands show ------------------------------------------------------------------------------------
 
 

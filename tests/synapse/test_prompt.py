@@ -14,7 +14,7 @@ from lxml import html
 
 from sandbox.client import Person
 from sandbox.homeserver import Homeserver
-from sandbox.proxy import Proxy, held
+from sandbox.proxy import Proxy, held, silence
 from sandbox.scene import Scene
 from sandbox.timeline import Seen
 from tests.synapse.asking import answer, prompt
@@ -226,6 +226,19 @@ async def test_a_long_count_keeps_nobody_waiting(stage: Stage) -> None:
         rule.lift()
     filled = await stage.moderator.edited(second.event_id, "“Slow”")
     assert filled.body.splitlines()[0] == second.body.splitlines()[0] and "to go on" in filled.body
+
+
+async def test_a_restart_takes_up_a_count(stage: Stage) -> None:
+    """A count that a stop of the bot interrupted is finished after the next start, and put into the prompt."""
+    owner = await stage.person("owner")
+    await own_room(stage, owner, "Interrupted", stage.member, stage.moderator)
+    rule = stage.proxy.on("GET", "/_synapse/admin/v1/rooms/", silence)
+    shown_first = await prompt(stage, f"!deactivate {owner.user_id}")
+    assert shown(shown_first, "Only admin in:") == "still counting"
+    await stage.bot.stop()
+    rule.lift()
+    await stage.bot.start()
+    await stage.moderator.edited(shown_first.event_id, "“Interrupted”")
 
 
 # --- accounts that try to look like something else -------------------------------------------------------------------
