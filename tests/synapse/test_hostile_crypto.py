@@ -124,7 +124,7 @@ async def test_an_edit_hidden_inside_is_still_an_edit(stage: Hostile) -> None:
     crafter, session = await stage.crafter(stage.moderator), group_session()
     await crafter.send_key(stage.room, session)
     command = {"msgtype": "m.text", "body": f"!deactivate {stage.target}"}
-    relation = {"rel_type": "m.replace", "event_id": "$another"}
+    relation = {"rel_type": "m.replace", "event_id": await stage.moderator.say(stage.room, "good morning")}
     async with attacked(stage):
         for content in (
             {**command, "m.relates_to": relation, "m.new_content": command},
