@@ -22,7 +22,7 @@ from vodozemac import SessionCreationException
 from homeserver.api import Api, Refused
 from homeserver.devices import Directory
 from homeserver.machine import Claim, DiskError, Machine
-from homeserver.signing import canonical_json
+from homeserver.signing import canonical_json, check_storable
 
 OLM = "m.olm.v1.curve25519-aes-sha2"
 MEGOLM = "m.megolm.v1.aes-sha2"
@@ -391,7 +391,7 @@ def _well_formed(text: str) -> dict[str, Any]:
         payload = json.loads(text)
         if not isinstance(payload, dict):
             raise ValueError("not an object")
-        canonical_json(payload)  # neither NaN nor unpaired surrogates, which no database takes
+        check_storable(payload)  # neither NaN nor unpaired surrogates, which no database takes
     except (ValueError, RecursionError) as error:
         raise Forged(f"not well-formed inside: {type(error).__name__}") from None
     if not isinstance(payload.get("type"), str) or not isinstance(payload.get("content"), dict):

@@ -21,6 +21,9 @@ from Crypto.Signature import eddsa
 
 SEED_BYTES = 32
 """What an ed25519 private key is made from."""
+NESTING_MAX = 200
+"""Objects and lists within each other, more than homeservers take in clear events; into encrypted ones they can't see.
+Far deeper, whatever walks through a value later (copying, storing, reading) would fail."""
 _SIGNATURE_BYTES = 64
 
 
@@ -33,6 +36,23 @@ def canonical_json(value: Mapping[str, Any]) -> bytes:
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
     return text.encode()
+
+
+def check_storable(value: Mapping[str, Any]) -> None:
+    """Makes sure that everything after us can store, copy and print what a stranger sent.
+
+    Raises:
+        ValueError: it can't be written as UTF-8 JSON, or is nested deeper than `NESTING_MAX`.
+        RecursionError: it is nested far too deeply.
+    """
+    canonical_json(value)
+    level: list[Any] = [value]
+    for _ in range(NESTING_MAX):
+        objects = [each for each in level if isinstance(each, dict | list)]
+        level = [inner for each in objects for inner in (each.values() if isinstance(each, dict) else each)]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
 
 
 def encode(raw: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from events import DeviceTrust, Incoming
 from homeserver.crypto import Crypto, Forged, Unreadable
 from homeserver.devices import Directory
-from homeserver.signing import canonical_json
+from homeserver.signing import check_storable
 
 ENCRYPTED = "m.room.encrypted"
 _NEVER_ENCRYPTED = frozenset(
@@ -61,7 +61,7 @@ def parse(raw: object, room_id: str) -> Incoming | None:
     state_key = raw.get("state_key")
     redacts = raw.get("redacts", content.get("redacts"))
     try:
-        canonical_json(raw)  # what can't be written as UTF-8 can't be stored either
+        check_storable(raw)
         sent = int(min(max(sent, 0), _TS_MAX))
     except (ValueError, RecursionError):
         return None

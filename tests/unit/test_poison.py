@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ def storable(event: Incoming | None) -> None:
         json.dumps([event.content, event.type, event.sender, event.event_id], allow_nan=False).encode()
         json.dumps(event.content, ensure_ascii=False).encode()
         assert 0 <= event.origin_server_ts < 2**53
+        asdict(event)  # which goes down into every object, as the inbox does
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,25 @@ def test_any_decrypted_payload_is_read_or_dropped(parts: Parts, payload: Any, es
     read = parts.loop.run_until_complete(parts.reader.read(event))
     storable(read)
     assert read is None or (read.encrypted and read.state_key is None and read.type != "m.room.member")
+
+
+@pytest.mark.parametrize("depth", [100, 300, 600, 950, 3_000, 14_000])
+@pytest.mark.parametrize("ends", [('{"a":', "}"), ("[", "]")])
+def test_a_deeply_nested_payload_is_read_or_dropped(parts: Parts, depth: int, ends: tuple[str, str]) -> None:
+    """What a member encrypts may be nested as deep as it likes: no homeserver can see into it, and the bot goes on."""
+    nested = ends[0] * depth + "1" + ends[1] * depth
+    payload = f'{{"type": "m.room.message", "content": {{"msgtype": "m.text", "body": "x", "y": {nested}}}}}'
+    content = {"algorithm": MEGOLM, "session_id": parts.session.id, "ciphertext": parts.session.encrypt(payload)}
+    encrypted = Incoming(f"$deep-{depth}-{ends[1]}", ROOM, STRANGER, "m.room.encrypted", content, 1)
+    read = parts.loop.run_until_complete(parts.reader.read(encrypted))
+    storable(read)
+    assert (read is not None) == (depth == 100)
+    event = (
+        parse({**json.loads(payload), "event_id": "$clear", "sender": STRANGER, "origin_server_ts": 1}, ROOM)
+        if (depth < 900)
+        else None
+    )
+    storable(event)
 
 
 @fuzz
