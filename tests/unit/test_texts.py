@@ -154,6 +154,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_hint": lambda h: [{}],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],
+    "own_how": lambda h: [{}],
     "own_notice": lambda h: heard("own_notice", h),
     "own_outcome": lambda h: heard("own_outcome", h),
     "own_status": lambda h: each("r", *requests_with(h, Kind.OWN)),
@@ -206,7 +207,7 @@ def test_every_template_has_its_case() -> None:
 
 
 @pytest.mark.parametrize("h", HOSTILE.values(), ids=HOSTILE.keys())
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", CASES)
 def test_no_text_gets_out_of_its_place(template: str, h: str) -> None:
     """Whatever strangers are called and write: no markup, no invisible or turning characters, no line of its own, not
     too large, and something to read in plain text."""
