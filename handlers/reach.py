@@ -64,8 +64,8 @@ class Reach:
             return False
         return alone_together(state, self._desk.bot_id, user_id) and self._desk.bot_id in state.joined()
 
-    async def _elsewhere(self, request: Request) -> str:
-        """Another direct message with this person; a new one where there is none."""
+    async def _elsewhere(self, request: Request) -> str | None:
+        """Another direct message with this person; a new one where there is none. None where the account is gone."""
         user_id = request.requester_id
         async with self._desk.ledger.database.transaction() as tx:
             known = await conversations.rooms_with(tx, user_id)
@@ -73,6 +73,9 @@ class Reach:
             if await self._is_here(room_id, user_id):
                 break
         else:
+            account = await self._desk.synapse.user(user_id)
+            if account is None or account.deactivated:
+                return None
             name = self._desk.ledger.texts.word("own_room", "name", reference=request.reference)
             room_id = await self._door.open_direct(user_id, str(name))
             log.info("%s: opened the direct message %s", request.reference, room_id)

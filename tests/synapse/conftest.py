@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from sandbox.homeserver import Homeserver
 from sandbox.proxy import Proxy
 from sandbox.scene import Scene
 from tests.conftest import Account, People
+from tests.synapse.inside import Inside, MakeInside
 
 
 @pytest_asyncio.fixture
@@ -62,6 +64,22 @@ async def proxy(homeserver: Homeserver) -> AsyncIterator[Proxy]:
     """A proxy in front of the shared homeserver, for a bot that is set up with its address."""
     async with Proxy(homeserver.base_url) as running:
         yield running
+
+
+@pytest_asyncio.fixture
+async def inside(scene: Callable[..., Awaitable[Scene]]) -> AsyncIterator[MakeInside]:
+    """Makes scenes (settings as for `scene`) whose bot runs in this process, with a clock that can be moved."""
+    made: list[Inside] = []
+
+    async def make(**settings: Any) -> tuple[Scene, Inside]:
+        stage = await scene(start=False, **settings)
+        made.append(Inside(stage))
+        await made[-1].start()
+        return stage, made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
 
 
 async def settled(look: Callable[[], Awaitable[bool]]) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import time
+from collections.abc import Awaitable, Callable
 
 import config
 from app import run
 from sandbox.scene import Scene
-from tests.synapse.asking import read_only
-from tests.synapse.conftest import settled
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
+
+
+MakeInside = Callable[..., Awaitable[tuple[Scene, "Inside"]]]
 
 
 class MovedClock:
@@ -64,9 +67,11 @@ class Inside:
         """Lets time pass, and wakes the bot: any event does."""
         self.clock.ahead += ms
         said = await self._stage.moderator.say(self._stage.room, "tick")
+        async with asyncio.timeout(30):
+            while not self._has_handled(said):  # noqa: ASYNC110 - nothing tells us when it has
+                await asyncio.sleep(0.05)
 
-        async def handled() -> bool:
-            question = "SELECT status FROM inbox WHERE event_id = ?"
-            return read_only(self._stage.bot.database, question, said) == [("handled",)]
-
-        await settled(handled)
+    def _has_handled(self, event_id: str) -> bool:
+        with contextlib.closing(sqlite3.connect(f"file:{self._stage.bot.database}?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT status FROM inbox WHERE event_id = ?", (event_id,)).fetchone()
+        return bool(found == ("handled",))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 
 from sandbox.client import Person
 from sandbox.homeserver import CallFailed
@@ -16,26 +14,9 @@ from sandbox.timeline import Seen
 from tests.synapse.asking import pill
 from tests.synapse.conftest import settled
 from tests.synapse.direct import BEGINS, SCHEDULED, SHOWN, TYPE_IT, MakeScene, Talk, requests, states
-from tests.synapse.inside import DAY, HOUR, Inside
+from tests.synapse.inside import DAY, HOUR, MakeInside
 
-MakeInside = Callable[..., Awaitable[tuple[Scene, Inside]]]
 AT_ONCE = {"self_service": {"grace_period": "0s"}}
-
-
-@pytest_asyncio.fixture
-async def inside(scene: MakeScene) -> AsyncIterator[MakeInside]:
-    """Makes scenes whose bot runs in this process, with a clock that can be moved."""
-    made: list[Inside] = []
-
-    async def make(**settings: Any) -> tuple[Scene, Inside]:
-        stage = await scene(start=False, **settings)
-        made.append(Inside(stage))
-        await made[-1].start()
-        return stage, made[-1]
-
-    yield make
-    for each in made:
-        await each.close()
 
 
 async def gone(stage: Scene, person: Person) -> None:

@@ -87,6 +87,8 @@ LITERALS: dict[str, tuple[str, ...]] = {
     "audit": ("audit_cli.py",),
     "accept": ("accept_cli.py",),
     "declined": ("handlers/invites.py",),
+    "own_room": ("handlers/reach.py",),
+    "own_wish": ("handlers/wish.py",),
     "handover_problem": ("handlers/own_requests.py",),
     "own_room": ("handlers/reach.py",),
     "own_wish": ("handlers/wish.py",),
