@@ -32,6 +32,7 @@ async def search(desk: Desk, asked: Asked) -> None:
     if not wanted:
         async with desk.ledger.entry(asked.event) as entry:
             await entry.reply(asked.event, "audit", rows=rows[:SHOWN], more=len(rows) > SHOWN)
+            await entry.audit("Looked", actor=asked.by, target=str(user) if user else None, command="audit")
         return
     data = export(reversed(rows), wanted).encode()
     name = f"audit.{wanted}"

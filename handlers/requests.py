@@ -18,6 +18,7 @@ async def listing(desk: Desk, asked: Asked) -> None:
     async with desk.ledger.entry(asked.event) as entry:
         found = await requests.listing(entry.tx, only_open=not everything, limit=SHOWN + 1)
         await entry.reply(asked.event, "requests", requests=found[:SHOWN], more=len(found) > SHOWN, all=everything)
+        await entry.audit("Looked", actor=asked.by, command="requests")
 
 
 async def status(desk: Desk, asked: Asked) -> None:
@@ -26,6 +27,7 @@ async def status(desk: Desk, asked: Asked) -> None:
         request = await _named(entry, asked)
         if request is not None:
             await entry.reply(asked.event, "status", r=request)
+            await entry.audit("Looked", request, actor=asked.by, command="status")
 
 
 async def cancel(desk: Desk, asked: Asked) -> None:
