@@ -46,16 +46,28 @@ class Answered:
 class Exchange:
     """One request on its way, in the hands of a fault."""
 
-    def __init__(self, request: web.BaseRequest, body: bytes, pass_on: Callable[[], Awaitable[Answered]]) -> None:
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        body: bytes,
+        pass_on: Callable[[], Awaitable[Answered]],
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:
         self.method = request.method
         self.path = request.raw_path
         self.body = body
         self._request = request
+        self.acted = False
+        """Whether the homeserver has answered it."""
         self._pass_on = pass_on
+        self._changed = changed
 
     async def pass_on(self) -> Answered:
         """Has the homeserver act, and returns its answer. Raises: aiohttp.ClientError."""
-        return await self._pass_on()
+        answered = await self._pass_on()
+        self.acted = True
+        await self._changed()
+        return answered
 
     def answer(self, answered: Answered) -> web.Response:
         """An answer to the bot."""
@@ -171,7 +183,7 @@ class Rule:
     """What happens to the requests that match."""
 
     def __init__(self, proxy: Proxy, method: str, pattern: str, fault: Fault, times: int | None) -> None:
-        self.hits = 0
+        self._exchanges: list[Exchange] = []
         self._proxy = proxy
         self._method = method
         self._pattern = re.compile(pattern)
@@ -186,9 +198,18 @@ class Rule:
         """Breaks one request."""
         if self._left is not None:
             self._left -= 1
-        self.hits += 1
+        self._exchanges.append(exchange)
         await self._proxy.changed()
         return await self._fault(exchange)
+
+    @property
+    def hits(self) -> int:
+        """How often it was applied."""
+        return len(self._exchanges)
+
+    async def acted(self, times: int = 1, timeout: float = PATIENCE) -> None:
+        """Waits until the homeserver has answered so many of the requests it was applied to. Raises: TimeoutError."""
+        await self._proxy.until(lambda: sum(each.acted for each in self._exchanges) >= times, timeout)
 
     async def hit(self, times: int = 1, timeout: float = PATIENCE) -> None:
         """Waits until it was applied so often. Raises: TimeoutError."""
@@ -286,7 +307,7 @@ class Proxy:
         number = len(self.requests)
         self.requests.append(Passed(request.method, request.raw_path))
         await self.changed()
-        exchange = Exchange(request, body, lambda: self._pass_on(request, body))
+        exchange = Exchange(request, body, lambda: self._pass_on(request, body), self.changed)
         rule = next((each for each in self._rules if each.matches(request.method, request.raw_path)), None)
         try:
             if rule is not None:
@@ -310,5 +331,4 @@ class Proxy:
         ) as answered:
             raw = await answered.read()
             kept = {name: value for name, value in answered.headers.items() if name.lower() not in _OWN_BUSINESS}
-        await self.changed()
         return Answered(answered.status, kept, raw)

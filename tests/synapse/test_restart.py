@@ -80,9 +80,7 @@ async def held_in_the_act(stage: Stage, gate: asyncio.Event, *, acts: bool) -> P
     prompt = await prompted(stage, await stage.account("spammer"), "--erase")
     rule = stage.proxy.on("POST", f"/deactivate/{quote(prompt.target, safe='')}", held(gate, acts=acts), times=1)
     await prompt.react("✅")
-    await rule.hit()
-    if acts:
-        await settled(prompt.gone)
+    await (rule.acted() if acts else rule.hit())
     return prompt
 
 
