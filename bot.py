@@ -19,7 +19,7 @@ from config import ConfigError, Log, Settings, load, warnings
 from homeserver.store import DeadToken, MatrixError
 from storage.audit_export import FORMATS
 from storage.database import FILE, StorageError
-from texts import Texts
+from texts import Texts, UnknownLanguage
 
 OUR_LOGGERS = ("app", "authority", "handlers", "homeserver", "ledger", "receiver", "runner", "storage")
 EXIT_CANNOT_RUN = 1
@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.umask(0o077)  # whatever is written from here on is for the owner alone
     try:
         settings = load(options.config)
-    except ConfigError as error:
+        Texts(settings.language)
+    except (ConfigError, UnknownLanguage) as error:
         print(f"{options.config} can't be used:\n{error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     _set_up_log(settings.log)

@@ -74,6 +74,10 @@ def _seen(char: str, before: str) -> str:
     return "\ufffd" if category[0] == "C" or char in _UNSEEN else char
 
 
+class UnknownLanguage(ValueError):
+    """There are no texts in this language. `str()` names the setting and what would be right."""
+
+
 class Texts:
     """Renders the templates of one language."""
 
@@ -81,7 +85,7 @@ class Texts:
         folder = FOLDER / language
         if not folder.is_dir():
             known = ", ".join(sorted(p.name for p in FOLDER.iterdir() if (p / "words.yaml").exists()))
-            raise ValueError(f"there are no texts in language {language!r}; there are: {known}")
+            raise UnknownLanguage(f"language: got {language!r}; there are: {known}")
         self._words: dict[str, dict[str, str]] = yaml.safe_load((folder / "words.yaml").read_text("utf-8"))
         self._environment = Environment(
             loader=FileSystemLoader(folder),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bot
 from handlers.command import Problem, UsageError, Why
 from messages import messages
 from removal.facts import Facts
@@ -23,7 +25,7 @@ from storage.audit import AuditRow
 from tests.unit.making import MODERATOR, NOW, in_state, moderation, own
 from tests.unit.reading import HOSTILE, HOSTILE_ID, problems
 from tests.unit.wandering import decisions
-from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Texts, clean
+from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Texts, UnknownLanguage, clean
 
 TEXTS = Texts()
 TEMPLATES = sorted(path.stem for path in (FOLDER / "en").glob("*.html") if not path.stem.startswith("_"))
@@ -160,6 +162,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_outcome": lambda h: heard("own_outcome", h),
     "own_status": lambda h: each("r", *requests_with(h, Kind.OWN)),
     "own_third_person": lambda h: [{}],
+    "confirmer_gone": lambda h: [{}],
     "own_unknown_command": lambda h: each("nearest", None, h, typed=h),
     "refusal": lambda h: [
         {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
@@ -297,10 +300,18 @@ def test_every_word_of_a_decision_is_heard_by_somebody() -> None:
     }
 
 
-def test_a_language_that_is_not_there_is_refused() -> None:
-    """With those that are."""
-    with pytest.raises(ValueError, match="there are: en"):
+def test_a_language_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With those that are, by every command of the command line, before anything is asked of a homeserver."""
+    with pytest.raises(UnknownLanguage, match="there are: en"):
         Texts("xx")
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        'homeserver: {url: "http://127.0.0.1:1", user_id: "@lethe:lethe.test", password: "x"}\n'
+        f'admin_room: "!room:lethe.test"\ndata_dir: "{tmp_path}/data"\nlanguage: "xx"\n'
+    )
+    for command in ("run", "check"):
+        assert bot.main([command, "--config", str(config)]) == 1
+        assert "language: got 'xx'; there are: en" in capsys.readouterr().err
 
 
 def test_a_value_that_is_missing_is_an_error() -> None:
