@@ -16,7 +16,7 @@ from removal.facts import changed_meanwhile
 from removal.lifecycle import Cancelled, ConfirmationWithdrawn, Confirmed, Declined, Event, TargetChanged, decide
 from removal.plan import Kind
 from removal.protection import refuse_account, refuse_name
-from removal.request import UNCONFIRMED, WAITING, Failure, Request, State
+from removal.request import ACTING, UNCONFIRMED, WAITING, Failure, Request, State
 from runner.problem import Problem
 from storage import outbox, requests
 
@@ -156,17 +156,44 @@ class Recheck:
 
         Raises:
             HomeserverError: it can't be told; then nothing may be done.
+            Problem: not yet.
         """
         if request.kind is Kind.OWN:
             await self._departure_sent(request)
-            return not await own_rules.settle_if_changed(self._desk, request)
-        room = await self._desk.authority.admin_room()
-        withdrawn = await self._withdrawn(request, room)
-        if withdrawn is not None:
-            async with self._desk.ledger.entry() as entry:
-                await entry.apply(await entry.request(request.id), withdrawn)
+            settled = await own_rules.settle_if_changed(self._desk, request)
+        else:
+            room = await self._desk.authority.admin_room()
+            settled = await self._settle_if_withdrawn(request, room) or await settle_if_changed(
+                self._desk, request, room
+            )
+        if not settled:
+            await self._alone_at_work(request)
+        return not settled
+
+    async def _settle_if_withdrawn(self, request: Request, room: AdminRoom) -> bool:
+        """Whether the confirmation doesn't stand any more; the request has been brought to where it belongs then."""
+        withdrawn: Event | None = await self._withdrawn(request, room)
+        gone = request.confirmer_id is not None and not room.is_moderator(request.confirmer_id)
+        if withdrawn is None and not gone:
             return False
-        return not await settle_if_changed(self._desk, request, room)
+        async with self._desk.ledger.entry() as entry:
+            # Between a date's confirmation and the date lie weeks: whoever lost the right meanwhile decides nothing.
+            decided = withdrawn or Cancelled(self._desk.bot_id, entry.sentence("confirmer_gone"))
+            await entry.apply(await entry.request(request.id), decided)
+        return True
+
+    async def _alone_at_work(self, request: Request) -> None:
+        """Makes sure that no other request is half way through with this account: this one would take a suspension by
+        that one for somebody else's, and leave it; or that one would lift the suspension that this one needs.
+
+        Raises:
+            Problem: there is one.
+        """
+        async with self._desk.ledger.database.transaction() as tx:
+            others = await requests.open_for(tx, request.target_id)
+        for other in others:
+            if other.id != request.id and other.state in ACTING and other.touched and request.state is State.RUNNING:
+                raise Problem(Failure.PASSING, f"{other.reference} for the same account is under way")
 
     async def _departure_sent(self, request: Request) -> None:
         """Waits until the person was told that it begins: afterwards they couldn't read it any more.

@@ -160,3 +160,22 @@ async def test_a_date_that_makes_no_sense_is_refused(scene: MakeScene) -> None:
 
 async def _no_request(stage: Scene) -> bool:
     return "no requests" in (await answer(stage, "!requests --all")).body
+
+
+async def test_a_scheduled_removal_falls_with_the_right_of_who_confirmed_it(scene: MakeScene) -> None:
+    """Who confirmed it was demoted before the date: the account stays as it was, and the room hears why."""
+    stage, clock = await ready(scene), Clock()
+    target = await stage.account("bystander")
+    async with running(stage, clock):
+        await stage.bot_joined()
+        other = await stage.add_moderator()
+        removal = await asked(stage, f"!deactivate {target} --in 2d")
+        await other.event(removal.card.event_id)
+        await other.react(stage.room, removal.card.event_id, "✅")
+        await removal.says("stops it")
+        await stage.moderator.set_power(stage.room, other.user_id, None)
+        async with unchanged(stage, target):
+            clock.ahead_ms = 3 * DAY_MS
+            await heard(stage)
+            assert "isn't a moderator any more" in await removal.says("cancelled by")
+    assert removal.state == "cancelled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from removal.plan import Kind, Step
+from removal.request import Request, State, StepRecord, StepState
 from sandbox.homeserver import Homeserver
 from sandbox.proxy import Proxy, answer, held
 from sandbox.scene import Scene
@@ -174,3 +177,32 @@ async def test_what_is_stuck_can_be_retried_after_a_restart(scene: MakeScene, pr
     assert proxy.count("POST", "/deactivate/") == 1
     await removal.retry()
     await removal.done()
+
+
+async def test_two_requests_never_work_on_one_account(scene: MakeScene) -> None:
+    """A person's own removal is half way through and waits: a moderator's begins only once it is over. Else it would
+    take the other's suspension for somebody else's, and leave it."""
+    stage = await scene()
+    target = await stage.account("leaver")
+    removal = await asked(stage, f"!deactivate {target}")
+    steps = (StepRecord(Step.SNAPSHOT, StepState.DONE), StepRecord(Step.SUSPEND, StepState.FAILED, 1))
+    own = Request(
+        99, Kind.OWN, target, target, "!direct:lethe.test", "$asked", 0, 0, State.RUNNING, steps=steps, retry_ts=2**52
+    )
+    with closing(sqlite3.connect(stage.bot.database)) as database, database:
+        database.execute(
+            "INSERT INTO requests (id, kind, state, open, requester_id, target_id, room_id, created_ts, wake_ts, "
+            "version, data) VALUES (99, 'own', 'running', 1, ?, ?, '!direct:lethe.test', 0, ?, 1, ?)",
+            (target, target, 2**52, json.dumps({**own.to_dict(), "version": 1})),
+        )
+    await removal.confirm()
+    await settled(lambda: _waits_for_another(removal))
+    assert not (await stage.user(target))["suspended"]
+    with closing(sqlite3.connect(stage.bot.database)) as database, database:
+        database.execute("UPDATE requests SET open = 0, state = 'failed', wake_ts = NULL WHERE id = 99")
+    await removal.retry()
+    assert await removal.done()
+
+
+async def _waits_for_another(removal: Removal) -> bool:
+    return any("R99 for the same account is under way" in step["cause"] for step in removal.stored["steps"])
