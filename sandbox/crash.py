@@ -314,30 +314,36 @@ class Matrix:
             wrong.append(f"confirmed and gone differ: {sorted(gone ^ self._confirmed)}")
         with closing(sqlite3.connect(f"file:{self.stage.bot.database}?mode=ro", uri=True, timeout=5)) as database:
             (data,) = database.execute("SELECT data FROM requests WHERE id = ?", (request_id,)).fetchone()
-            outbox = {
-                row[0]: row[1]
-                for row in database.execute("SELECT event_id, purpose FROM outbox WHERE status = 'sent'")
-                if row[0]
-            }
         request = json.loads(data)
         proofs = request["steps"][-1]["answer"].get("proofs", {})
         if request["state"] != "done" or not proofs or not all(proofs.values()):
             wrong.append(f"the request is {request['state']} with proofs {proofs}")
-        wrong += self._doubled(outbox)
+        wrong += await self._doubled()
         self.violations += [f"{where}: R{request_id}: {each}" for each in wrong]
 
-    def _doubled(self, outbox: dict[str, str]) -> list[str]:
+    async def _doubled(self) -> list[str]:
         """Messages of the bot that the room has and the bot doesn't know of, or that say the same again."""
         said = [
             event
             for event in self.stage.moderator.timeline.events
-            if event.sender == self.stage.bot_id and event.room_id == self.stage.room
+            if event.sender == self.stage.bot_id
+            and event.room_id == self.stage.room
             and event.type in ("m.room.message", "m.reaction")
-        ]  # fmt: skip
-        wrong = [f"in the room and not in the outbox: {event}" for event in said if event.event_id not in outbox]
+        ]
+        for _ in range(50):  # the room may have one a moment before the bot has noted it
+            known = self._sent()
+            unknown = [event for event in said if event.event_id not in known]
+            if not unknown:
+                break
+            await asyncio.sleep(0.1)
+        wrong = [f"in the room and not in the outbox: {event}" for event in unknown]
         bodies = Counter((e.replies_to, e.body) for e in said if e.type == "m.room.message" and e.replaces is None)
         wrong += [f"said {count} times: {body[:80]!r}" for (_, body), count in bodies.items() if count > 1]
         return wrong
+
+    def _sent(self) -> set[str]:
+        with closing(sqlite3.connect(f"file:{self.stage.bot.database}?mode=ro", uri=True, timeout=5)) as database:
+            return {row[0] for row in database.execute("SELECT event_id FROM outbox WHERE status = 'sent'")}
 
     # --- the report ---
 
