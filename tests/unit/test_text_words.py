@@ -90,8 +90,6 @@ LITERALS: dict[str, tuple[str, ...]] = {
     "own_room": ("handlers/reach.py",),
     "own_wish": ("handlers/wish.py",),
     "handover_problem": ("handlers/own_requests.py",),
-    "own_room": ("handlers/reach.py",),
-    "own_wish": ("handlers/wish.py",),
 }
 """Groups whose keys are plain words in the code: where each stands."""
 
