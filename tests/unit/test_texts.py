@@ -18,9 +18,9 @@ import bot
 from handlers.command import Problem, UsageError, Why
 from messages import messages
 from removal.facts import Facts
-from removal.plan import Kind, Media, Options
+from removal.plan import Kind, Media, Options, Step
 from removal.protection import Refusal
-from removal.request import Request, Rules, State
+from removal.request import Request, Rules, State, StepRecord, StepState
 from storage.audit import AuditRow
 from tests.unit.making import MODERATOR, NOW, in_state, moderation, own
 from tests.unit.reading import HOSTILE, HOSTILE_ID, problems
@@ -154,7 +154,6 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_greeting": lambda h: [{}],
     "own_help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("own_command")]}],
     "own_hint": lambda h: [{}],
-    "own_how": lambda h: [{}],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],
     "own_how": lambda h: [{}],
@@ -329,3 +328,18 @@ def test_the_prefix_of_the_settings_is_what_people_are_told_to_type(prefix: str)
     hint = texts.render("own_hint").body
     assert f"{prefix}deactivate" in hint
     assert ("!deactivate" in hint) is (prefix == "!")
+
+
+def test_who_keeps_the_account_hears_what_is_gone_all_the_same() -> None:
+    """Stopped after the third-party ids were taken off: the person is told to add them again, the moderators that what
+    was done stays done."""
+    steps = (
+        StepRecord(Step.SNAPSHOT, StepState.DONE, answer={"threepids": "email"}),
+        StepRecord(Step.SUSPEND, StepState.DONE),
+        StepRecord(Step.THREEPIDS, StepState.FAILED),
+    )
+    ended = {"state": State.CANCELLED, "steps": steps, "ended_by": MODERATOR}
+    assert "Please add them again" in TEXTS.render("own_outcome", r=own(**ended), what="cancelled").body
+    assert "stays done" in TEXTS.render("outcome", r=moderation(**ended), what="cancelled").body
+    untouched = own(state=State.CANCELLED, ended_by=MODERATOR)
+    assert "add them again" not in TEXTS.render("own_outcome", r=untouched, what="cancelled").body
