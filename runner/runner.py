@@ -7,12 +7,14 @@ the rows alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
 
 from homeserver.api import HomeserverError
+from homeserver.backoff import Backoff
 from ledger import Entry, Ledger
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
 from removal.plan import Kind, Step
@@ -29,6 +31,8 @@ SIDE_BY_SIDE = 4
 LONGEST_NAP_MS = 30_000
 NUDGES_APART = 30.0
 """Seconds."""
+FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
+"""Seconds between looks whether a person's own removal may begin, while the homeserver can't be asked."""
 
 Recheck = Callable[[Request], Awaitable[bool]]
 
@@ -36,12 +40,20 @@ Recheck = Callable[[Request], Awaitable[bool]]
 class Runner:
     """One task per request at work; one loop that starts them and watches the clock."""
 
-    def __init__(self, ledger: Ledger, steps: Steps, recheck: Recheck, synced_ts: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        steps: Steps,
+        recheck: Recheck,
+        synced_ts: Callable[[], int],
+        backoff: Callable[[], Backoff] = lambda: Backoff(FIRST_WAIT, LONGEST_WAIT),
+    ) -> None:
         """
         Args:
             recheck: called before anything is changed: reads the confirmation and the account again, says whether the
                 removal may begin, and brings the request to where it belongs if not.
             synced_ts: everything sent before this time (ms) has been received.
+            backoff: makes the waits of a removal that can't begin.
         """
         self._ledger = ledger
         self._steps = steps
@@ -51,6 +63,9 @@ class Runner:
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
         self._at_once = True  # the bot has just started
         self._nudged = -NUDGES_APART
+        self._back = asyncio.Event()
+        self._new_backoff = backoff
+        self._backoffs: dict[int, Backoff] = {}
 
     def nudge(self) -> None:
         """Failed steps are tried at once: the homeserver answers again. Not more often than every half minute, so
@@ -58,6 +73,8 @@ class Runner:
         now = time.monotonic()
         if now >= self._nudged + NUDGES_APART:
             self._at_once, self._nudged = True, now
+            self._back.set()  # wakes those who wait now, and nobody later
+            self._back.clear()
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -104,16 +121,22 @@ class Runner:
         return not decision.refusal
 
     async def _bring_forward(self, request: Request) -> None:
+        nudged = self._nudged
         try:
             async with self._slots:
                 await self._work(request)
+            self._backoffs.pop(request.id, None)
         except StorageError as error:
             # Nothing is done that couldn't be recorded: the step is tried again once the database can be written.
             log.error("%s stands still: %s", request.reference, error)
             await asyncio.sleep(5)
         except HomeserverError as error:
-            log.warning("%s can't begin yet: %s", request.reference, error)
-            await asyncio.sleep(5)
+            wait = self._backoffs.setdefault(request.id, self._new_backoff()).next_wait(error)
+            log.warning("%s can't begin yet: %s. Trying again in %.0f s.", request.reference, error, wait)
+            if nudged == self._nudged:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._back.wait()
         except Exception:
             log.exception("%s stands still", request.reference)
             await asyncio.sleep(30)
