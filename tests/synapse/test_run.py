@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.homeserver import Homeserver
 from sandbox.lethe import Lethe
+from sandbox.proxy import Proxy, answer
 from sandbox.synapse_process import free_port
 from tests.conftest import People
 from tests.synapse.prompts import MakeScene, line, prompted
@@ -54,6 +55,18 @@ async def test_an_alias_is_resolved_once_and_not_followed(scene: MakeScene) -> N
     stage.bot.configure(admin_room=stage.room)
     await stage.bot.start()
     await (await prompted(stage, await stage.account("bystander"))).react("❌")
+
+
+async def test_an_alias_that_cannot_be_looked_up_yet_is_waited_for(scene: MakeScene, proxy: Proxy) -> None:
+    """The first start, and the homeserver fails just when it is asked for the address: the bot asks again."""
+    stage = await scene(start=False, homeserver={"url": proxy.base_url})
+    alias = f"#admins-{stage.moderator.device_id.lower()}:lethe.test"
+    await stage.moderator.call("PUT", "/_matrix/client/v3/directory/room/{}", alias, json={"room_id": stage.room})
+    stage.bot.configure(admin_room=alias)
+    broken = proxy.on("GET", "/directory/room/", answer(502), times=1)
+    await stage.bot.start()
+    assert broken.hits == 1
+    await stage.bot_joined()
 
 
 # --- where it must not run -------------------------------------------------------------------------------------------
