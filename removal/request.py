@@ -183,7 +183,8 @@ class Request:
 
     @property
     def took_threepids(self) -> bool:
-        """Whether the account had third-party ids at the beginning, and they were taken off, or may have been."""
+        """Whether the account had third-party ids at the beginning, and they were taken off, or may have been, at least
+        some of them."""
         snapshot, taken = self.record(Step.SNAPSHOT), self.record(Step.THREEPIDS)
         had = bool(snapshot and snapshot.answer.get("threepids"))
         return had and taken is not None and taken.state is not StepState.PENDING
