@@ -163,7 +163,7 @@ WITH_ERASE = (
     "Erasing hides them from people who join later. It doesn't delete: this server's database keeps the text, other "
     "servers decide for themselves.",
 )
-WITHOUT_ERASE = ("Erasing later leaves the name in rooms' member lists.", "people who join later can read its old")
+WITHOUT_ERASE = ("Erasing later leaves the name in the rooms' history.", "people who join later can read its old")
 
 
 @pytest.mark.parametrize("erase", [True, False], ids=["erase", "plain"])

@@ -331,7 +331,7 @@ def test_the_prefix_of_the_settings_is_what_people_are_told_to_type(prefix: str)
 
 
 def test_who_keeps_the_account_hears_what_is_gone_all_the_same() -> None:
-    """Stopped after the third-party ids were taken off: the person is told to add them again, the moderators that what
+    """Stopped after the third-party ids were taken off: the person is told to look and to add them, the moderators that what
     was done stays done."""
     steps = (
         StepRecord(Step.SNAPSHOT, StepState.DONE, answer={"threepids": "email"}),
@@ -339,7 +339,7 @@ def test_who_keeps_the_account_hears_what_is_gone_all_the_same() -> None:
         StepRecord(Step.THREEPIDS, StepState.FAILED),
     )
     ended = {"state": State.CANCELLED, "steps": steps, "ended_by": MODERATOR}
-    assert "Please add them again" in TEXTS.render("own_outcome", r=own(**ended), what="cancelled").body
+    assert "add them again" in TEXTS.render("own_outcome", r=own(**ended), what="cancelled").body
     assert "stays done" in TEXTS.render("outcome", r=moderation(**ended), what="cancelled").body
     untouched = own(state=State.CANCELLED, ended_by=MODERATOR)
     assert "add them again" not in TEXTS.render("own_outcome", r=untouched, what="cancelled").body
