@@ -395,6 +395,7 @@ class Life(RuleBasedStateMachine):
         request = self.request
         assert (wake_ts(request) is None) == (request.state in ENDED | {State.BLOCKED})
         assert request.retry_ts is None or request.state in (State.RUNNING, State.RELEASING)
+        assert (request.ends_as is not None) == (request.state is State.RELEASING)
         assert (request.due_ts is not None) == (request.state is State.SCHEDULED) or request.state in ENDED
 
     @invariant()

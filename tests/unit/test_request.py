@@ -65,6 +65,7 @@ def test_storage_gives_back_what_it_was_given(request: Request) -> None:
     assert isinstance(again.state, State)
     assert isinstance(again.rules.confirmed_by, ConfirmedBy)
     assert all(isinstance(record.step, Step) for record in again.steps)
+    assert all(isinstance(record.failure, Failure | None) for record in again.steps)
 
 
 def test_what_a_newer_version_added_is_ignored() -> None:
