@@ -16,6 +16,7 @@ import app
 import audit_cli
 import check
 from config import ConfigError, Log, Settings, load, warnings
+from homeserver.machine import DiskError
 from homeserver.store import DeadToken, MatrixError
 from storage.audit_export import FORMATS
 from storage.database import FILE, StorageError
@@ -55,6 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     except DeadToken as error:
         print(f"Lethe has to stop: {error}", file=sys.stderr)
         return EXIT_DEAD_TOKEN
+    except DiskError as error:
+        print(
+            f"Lethe has to stop: the encryption keys in {settings.data_dir} can't be written: {error}", file=sys.stderr
+        )
+        return EXIT_CANNOT_RUN
     except (app.CannotRun, MatrixError, StorageError) as error:
         print(f"Lethe can't run: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN

@@ -63,3 +63,6 @@ class Counting:
             except HomeserverError as error:
                 log.warning("the rooms of request %d can't be counted yet: %s", request_id, error)
                 return None
+            except Exception:  # a count is worth no crash
+                log.exception("the rooms of request %d can't be counted", request_id)
+                return None

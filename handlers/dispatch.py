@@ -17,7 +17,7 @@ from handlers.admin_room import AdminRoomGate
 from handlers.desk import Desk
 from handlers.direct import DirectGate
 from handlers.invites import Invites
-from homeserver.api import BadToken, Forbidden, HomeserverError, Refused
+from homeserver.api import BadAnswer, BadToken, Forbidden, HomeserverError, Refused
 from receiver import INVITE
 from storage import conversations, inbox
 
@@ -30,6 +30,8 @@ INVITES_SIDE_BY_SIDE = 2
 SHORTEST_WAIT = 0.5
 LONGEST_WAIT = 30.0
 """Seconds between attempts to handle an event while the homeserver can't be asked."""
+ODD_ANSWERS_FOR = 300.0
+"""Seconds after which answers of the homeserver that can't be read are no passing trouble: others wait behind it."""
 
 
 class Dispatcher:
@@ -62,13 +64,14 @@ class Dispatcher:
 
     async def _handle_room(self, room_id: str) -> None:
         """Handles what waits in a room; an event that can't be handled yet is tried again until it can."""
-        wait = SHORTEST_WAIT
+        clock = asyncio.get_running_loop().time
+        wait, since = SHORTEST_WAIT, clock()
         try:
             while (event := await self._next_in(room_id)) is not None:
                 async with self._invite_slots if event.type == INVITE else self._slots:
-                    handled = await self._attempt(event)
+                    handled = await self._attempt(event, patient=clock() - since < ODD_ANSWERS_FOR)
                 if handled:
-                    wait = SHORTEST_WAIT
+                    wait, since = SHORTEST_WAIT, clock()
                     continue
                 await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311 - jitter
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -81,8 +84,12 @@ class Dispatcher:
             waiting = await inbox.pending(tx, 1, room_id=room_id)
         return waiting[0][1] if waiting else None
 
-    async def _attempt(self, event: Incoming) -> bool:
-        """Whether the event needs no further attempt."""
+    async def _attempt(self, event: Incoming, *, patient: bool) -> bool:
+        """Whether the event needs no further attempt.
+
+        Args:
+            patient: answers that can't be read are taken for a passing trouble.
+        """
         try:
             return await self._handle(event)
         except Refused as error:
@@ -91,6 +98,8 @@ class Dispatcher:
             log.warning("event %s waits for a token that works: %s", event.event_id, error)
             return False
         except HomeserverError as error:
+            if isinstance(error, BadAnswer) and not patient:
+                return await self._incident(event, error)
             log.warning("event %s waits: %s", event.event_id, error)
             return False
         except Exception as error:
@@ -103,6 +112,8 @@ class Dispatcher:
         async with self._desk.ledger.entry(event) as entry:
             if event.type == "m.room.message" and not isinstance(error, Forbidden):
                 await entry.reply(event, "error", incident=incident)
+            elif event.type == "m.reaction" and not isinstance(error, Forbidden):
+                await entry.post(event.room_id, "error", event.event_id, incident=incident)
             await entry.audit("Incident", actor=event.sender, incident=incident)
         return True
 

@@ -58,6 +58,9 @@ class Unreadable:
         except HomeserverError as error:
             log.info("event %s can't be read yet: %s", event.event_id, error)
             return
+        except Exception:  # whatever somebody sent, the others are read
+            log.exception("event %s can't be read", event.event_id)
+            read = None
         async with self._desk.ledger.entry() as entry:
             if read is None:
                 await inbox.handled(entry.tx, event.event_id)

@@ -17,6 +17,7 @@ from homeserver.api import Api, BadAnswer, BadToken, HomeserverError, Refused
 from homeserver.backoff import Backoff
 from homeserver.crypto import Crypto
 from homeserver.devices import Directory
+from homeserver.machine import DiskError
 from homeserver.store import DeadToken
 from homeserver.timeline import Reader, parse
 
@@ -187,18 +188,18 @@ class Sync:
     async def _batch(self, answer: Mapping[str, Any], since: str | None) -> SyncBatch:
         rooms = _object(answer.get("rooms"))
         events: list[Incoming] = []
-        for room_id, room in _object(rooms.get("join")).items():
+        for room_id, room in _by_id(rooms.get("join")).items():
             events += await self._room(room_id, _object(_object(room).get("timeline")), since)
         invites = [
             invite
-            for room_id, room in _object(rooms.get("invite")).items()
+            for room_id, room in _by_id(rooms.get("invite")).items()
             if (invite := self._invite(room_id, _list(_object(_object(room).get("invite_state")).get("events"))))
         ]
         return SyncBatch(
             since=str(answer["next_batch"]),
             events=events,
             invites=invites,
-            left_rooms=list(_object(rooms.get("leave"))),
+            left_rooms=list(_by_id(rooms.get("leave"))),
             new_sessions=self._crypto.new_sessions(),
             first=since is None,
         )
@@ -220,7 +221,7 @@ class Sync:
                 self._encrypted(room_id)
             try:
                 read = await self._reader.read(event)
-            except HomeserverError:
+            except (HomeserverError, DiskError):
                 raise
             except Exception:  # an event that we fail to understand must not keep the next ones from us
                 self._log.exception("Dropped %s of %s in %s.", event.event_id, event.sender, room_id)
@@ -262,10 +263,10 @@ class Sync:
                 and event.get("type") == "m.room.member"
                 and event.get("state_key") == self._user_id
                 and _object(event.get("content")).get("membership") == "invite"
-                and isinstance(event.get("sender"), str)
+                and _is_text(event.get("sender"))
             ):
                 event_id = event.get("event_id")
-                return Invite(room_id, event["sender"], event_id if isinstance(event_id, str) else "")
+                return Invite(room_id, event["sender"], str(event_id) if _is_text(event_id) else "")
         self._log.info("An invitation to %s doesn't say who invited; it is ignored.", room_id)
         return None
 
@@ -290,6 +291,22 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Answer]) -> Ans
 
 def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _by_id(value: object) -> Mapping[str, Any]:
+    """Rooms by their ids; what no database could hold isn't one."""
+    return {room_id: room for room_id, room in _object(value).items() if _is_text(room_id)}
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is text that can be written as UTF-8: JSON may hold halves of surrogate pairs."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _list(value: object) -> list[Any]:

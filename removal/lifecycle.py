@@ -23,6 +23,10 @@ from removal.request import (
 )
 
 DAY_MS = 86_400_000
+IN_THE_AIR_MS = 300_000
+"""An attempt whose end we didn't hear may act so long afterwards; longer than any time-out of ours or a proxy's."""
+MUTE_AT_MOST_MS = 6 * 3_600_000
+"""So long a person's own account may stay suspended while steps before its deactivation fail; then it is set free."""
 BACK_OFF_MS = (5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 7_200_000)
 """How long a passing failure waits, by number of attempts; the last one goes on. Jitter is the caller's."""
 
@@ -137,6 +141,8 @@ class StepFailed:
     retry_after_ms: int | None = None
     answer: dict[str, Any] = field(default_factory=dict)
     jitter: float = 1.0
+    undone: bool = False
+    """The homeserver shows that the step hasn't happened, this attempt's or an earlier one's doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +330,7 @@ def _step_started(r: Request, e: StepStarted, now: int) -> Decision:
         attempts=record.attempts + 1,
         started_ts=record.started_ts or now,
         unsure=record.unsure or record.state is StepState.STARTED,
+        unsure_ts=now if record.state is StepState.STARTED else record.unsure_ts,
     )
     return Decision(replace(r.with_step(record), retry_ts=None))
 
@@ -349,18 +356,29 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
     record = _current(r, e.step)
     if record.state is not StepState.STARTED:
         raise _Refused("not_started")
+    passing = e.failure is Failure.PASSING
     record = replace(
         record,
         state=StepState.FAILED,
         failure=e.failure,
         cause=e.cause,
         answer={**record.answer, **e.answer},
-        unsure=record.unsure or e.failure is Failure.PASSING,
+        unsure=record.unsure or passing,
+        unsure_ts=now if passing else record.unsure_ts,
     )
+    retry_after_ms = e.retry_after_ms or 0
+    if e.undone and record.unsure and not passing:
+        # The homeserver shows that nothing happened. Only an attempt that may still be in the air could prove it wrong.
+        if now - (record.unsure_ts or 0) < IN_THE_AIR_MS:
+            passing, retry_after_ms = True, IN_THE_AIR_MS
+        else:
+            record = replace(record, unsure=False)
     r = r.with_step(record)
-    if e.failure is Failure.PASSING:
+    if passing:
+        if _mute_too_long(r, now):
+            return _give_up(r, State.FAILED, now, None, e.cause)
         wait = BACK_OFF_MS[min(max(record.attempts, 1), len(BACK_OFF_MS)) - 1]
-        r = replace(r, retry_ts=now + max(int(wait * e.jitter), e.retry_after_ms or 0))
+        r = replace(r, retry_ts=now + max(int(wait * e.jitter), retry_after_ms))
         # One word to people when it takes long; every attempt would be noise.
         if not r.open_said and (record.attempts >= 3 or e.step is Step.VERIFY):
             return Decision(replace(r, open_said=True), ("open",))
@@ -369,6 +387,13 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
         return _give_up(r, State.FAILED, now, None, e.cause)
     # Nobody may say that nothing happened, or that all did: a person has to look.
     return Decision(replace(r, state=State.BLOCKED, retry_ts=None), ("blocked",))
+
+
+def _mute_too_long(r: Request, now: int) -> bool:
+    """Whether a person who asked for their own removal can't write for long, and it isn't getting on."""
+    suspend = r.record(Step.SUSPEND)
+    since = suspend.started_ts if suspend else None
+    return r.kind is Kind.OWN and not r.began_final_step and since is not None and now - since > MUTE_AT_MOST_MS
 
 
 def _released(r: Request, e: StepDone, now: int) -> Decision:

@@ -77,6 +77,8 @@ class StepRecord:
     ended_ts: int | None = None
     unsure: bool = False
     """An attempt ended without the homeserver's word (a crash, a time-out, a 5xx): it may have acted all the same."""
+    unsure_ts: int | None = None
+    """When the last such attempt was begun or ended."""
     answer: dict[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
     cause: str = ""
@@ -149,6 +151,12 @@ class Request:
         An attempt that the homeserver refused outright did nothing, so it doesn't count.
         """
         return any(SPECS[r.step].final and (r.unsure or r.state in _MAY_HAVE_ACTED) for r in self.steps)
+
+    @property
+    def redacting(self) -> bool:
+        """Whether a redaction was begun and hasn't ended."""
+        record = self.record(Step.REDACT)
+        return record is not None and record.state is StepState.STARTED
 
     @property
     def touched(self) -> bool:

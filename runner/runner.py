@@ -12,12 +12,13 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from homeserver.api import HomeserverError
 from homeserver.backoff import Backoff
 from ledger import Entry, Ledger
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
-from removal.plan import Kind, Step
+from removal.plan import SPECS, Kind, Step
 from removal.request import Failure, Request, State
 from runner.problem import Problem, classify
 from runner.steps import Steps
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SIDE_BY_SIDE = 4
 """Requests worked on at once: above four, Synapse only answers later, not more (measured, see docs/design.md)."""
+WAITS = frozenset({Step.REDACT, Step.WAIT})
+"""Steps that mostly wait for what Synapse does in the background."""
 LONGEST_NAP_MS = 30_000
 NUDGES_APART = 30.0
 """Seconds."""
@@ -123,8 +126,7 @@ class Runner:
     async def _bring_forward(self, request: Request) -> None:
         nudged = self._nudged
         try:
-            async with self._slots:
-                await self._work(request)
+            await self._work(request)
             self._backoffs.pop(request.id, None)
         except StorageError as error:
             # Nothing is done that couldn't be recorded: the step is tried again once the database can be written.
@@ -179,26 +181,64 @@ class Runner:
     async def _attempt(self, request: Request, step: Step) -> Event | None:
         """Does a step; None where the last look before the first change said no."""
         try:
-            answer = await self._steps.do(step, request)
+            # Who only waits for the homeserver's own work keeps nobody else waiting.
+            async with contextlib.nullcontext() if step in WAITS else self._slots:
+                answer = await self._do(step, request)
             if step is Step.SNAPSHOT and not await self._recheck(request):
                 return None
             return StepDone(step, answer)
+        except _GivenUp:
+            return None
         except Problem as problem:
-            return _failed(step, problem)
+            return await self._failed(step, request, problem)
         except HomeserverError as error:
-            return _failed(step, classify(error, request, step))
+            return await self._failed(step, request, classify(error, request, step))
         except Exception as error:
             # Whatever else went wrong: the outcome is unknown, so it is looked at again.
             log.exception("%s: step %s", request.reference, step)
-            return _failed(step, Problem(Failure.PASSING, f"unexpected: {type(error).__name__}, see the log"))
+            unknown = Problem(Failure.PASSING, f"unexpected: {type(error).__name__}, see the log")
+            return await self._failed(step, request, unknown)
+
+    async def _do(self, step: Step, request: Request) -> dict[str, Any]:
+        """Does a step. A redaction, which Synapse does by itself, is followed only while the request goes on.
+
+        Raises:
+            _GivenUp: the request was cancelled meanwhile.
+        """
+        work = asyncio.ensure_future(self._steps.do(step, request))
+        if step is not Step.REDACT:
+            return await work
+        try:
+            seen = self._ledger.changes
+            while not work.done():
+                change = asyncio.ensure_future(self._ledger.wait_for_change(seen, None))
+                await asyncio.wait({work, change}, return_when=asyncio.FIRST_COMPLETED)
+                change.cancel()
+                seen = self._ledger.changes
+                async with self._ledger.database.transaction() as tx:
+                    now = await requests.get(tx, request.id)
+                if now is not None and now.state is not State.RUNNING:
+                    raise _GivenUp
+            return work.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _failed(self, step: Step, request: Request, problem: Problem) -> StepFailed:
+        undone = False
+        if problem.failure is not Failure.PASSING and SPECS[step].final:
+            with contextlib.suppress(HomeserverError):
+                undone = await self._steps.is_undone(request)
+        return StepFailed(
+            step,
+            problem.failure,
+            problem.cause,
+            retry_after_ms=None if problem.retry_after is None else int(problem.retry_after * 1000),
+            answer={**problem.answer, **({"remedy": problem.remedy} if problem.remedy else {})},
+            jitter=random.uniform(0.8, 1.2),  # noqa: S311 - jitter
+            undone=undone,
+        )
 
 
-def _failed(step: Step, problem: Problem) -> StepFailed:
-    return StepFailed(
-        step,
-        problem.failure,
-        problem.cause,
-        retry_after_ms=None if problem.retry_after is None else int(problem.retry_after * 1000),
-        answer={**problem.answer, **({"remedy": problem.remedy} if problem.remedy else {})},
-        jitter=random.uniform(0.8, 1.2),  # noqa: S311 - jitter
-    )
+class _GivenUp(Exception):
+    """The request was ended while a step was waiting."""

@@ -57,6 +57,11 @@ class Steps:
         """
         return await self._table[step](request)
 
+    async def is_undone(self, request: Request) -> bool:
+        """Whether the homeserver shows that the account isn't deactivated. Raises: HomeserverError."""
+        user = await self._synapse.user(request.target_id)
+        return user is not None and not user.deactivated
+
     async def _account(self, request: Request) -> User:
         user = await self._synapse.user(request.target_id)
         if user is None:

@@ -9,6 +9,8 @@ import pytest
 
 from removal.lifecycle import (
     BACK_OFF_MS,
+    IN_THE_AIR_MS,
+    MUTE_AT_MOST_MS,
     Answered,
     ApprovalRefused,
     Approved,
@@ -264,6 +266,30 @@ def test_a_persons_own_account_is_set_free_when_somebody_has_to_help() -> None:
     freed = failed(after(running, Step.SUSPEND), Step.THREEPIDS, Failure.NEEDS_PERSON, "an identity server is away")
     assert (freed.state, freed.ends_as) == (State.RELEASING, State.FAILED)
     assert play(freed, StepDone(Step.RELEASE)).ended_because == "an identity server is away"
+
+
+def test_what_the_homeserver_shows_clears_up_an_unknown_outcome() -> None:
+    """Shown as not deactivated long after the attempt we know nothing of, an account is free to be set free again."""
+    request = after(play(own(rules=Rules()), OWN_YES), Step.THREEPIDS)
+    request = failed(request, Step.DEACTIVATE, Failure.PASSING, "no answer")
+    refused = StepFailed(Step.DEACTIVATE, Failure.NEEDS_PERSON, "the identity server is away", undone=True)
+    soon = play(request, StepStarted(Step.DEACTIVATE), refused, now=NOW + MINUTE)
+    assert (soon.state, soon.began_final_step) == (State.RUNNING, True)
+    assert soon.retry_ts is not None and soon.retry_ts >= NOW + MINUTE + IN_THE_AIR_MS
+    late = play(soon, StepStarted(Step.DEACTIVATE), refused, now=NOW + 60 * MINUTE)
+    assert (late.state, late.ends_as, late.began_final_step) == (State.RELEASING, State.FAILED, False)
+
+
+def test_a_person_is_not_kept_mute_for_long_by_steps_that_keep_failing() -> None:
+    """Six hours after the suspension, an account that still isn't deactivated is set free and its owner told."""
+    request = after(play(own(rules=Rules()), OWN_YES), Step.SUSPEND)
+    once = failed(request, Step.THREEPIDS, Failure.PASSING, "502")
+    assert once.state is State.RUNNING
+    events = StepStarted(Step.THREEPIDS), StepFailed(Step.THREEPIDS, Failure.PASSING, "502")
+    freed = play(once, *events, now=NOW + MUTE_AT_MOST_MS + 1)
+    assert (freed.state, freed.ends_as) == (State.RELEASING, State.FAILED)
+    target = failed(after(in_state(State.RUNNING), Step.SUSPEND), Step.THREEPIDS, Failure.PASSING, "502")
+    assert play(target, *events, now=NOW + MUTE_AT_MOST_MS + 1).state is State.RUNNING
 
 
 def test_after_deactivation_nothing_gives_up() -> None:
