@@ -68,6 +68,10 @@ crash: $(READY) ## kill bot and homeserver at every point of every step of a rem
 crash-short: $(READY) ## a fair sample of that (a minute; part of `make check`)
 	$(BIN)/python -m sandbox.crash --short
 
+.PHONY: bench
+bench: $(READY) ## how fast: a removal against the same calls by hand, commands with years of work in the database
+	$(BIN)/python -m bench
+
 .PHONY: format
 format: $(READY) ## put the code into its format
 	$(BIN)/ruff format .

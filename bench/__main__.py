@@ -1,0 +1,29 @@
+"""`make bench`: figures that say whether the bot is slow, each as a ratio to something measured in the same run."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench import history, removal
+from runner.steps import PAUSE
+
+
+async def main() -> None:
+    """Measures and prints."""
+    by_hand, by_bot = await removal.measure()
+    print("A removal with erasure of an account in one room (from ✅ to the receipt), medians of five:")
+    print(f"  through the bot {by_bot:.2f} s, the same calls by hand {by_hand:.2f} s: {by_bot / by_hand:.2f} ×")
+    print(f"  ({PAUSE:.1f} s of both are the pause before the rooms are looked at again)")
+    figures = await history.measure()
+    print(f"With {history.REQUESTS:,} old requests and {history.AUDIT_ROWS:,} audit rows, against {history.SMALL}:")
+    for text, few, many in figures.commands:
+        print(f"  {text:32} {few * 1000:7.2f} ms → {many * 1000:7.2f} ms: {many / few:.2f} ×")
+    empty, full = figures.start_up
+    print(f"  {'start-up of the process':32} {empty * 1000:7.0f} ms → {full * 1000:7.0f} ms: {full / empty:.2f} ×")
+    print(
+        f"  first answer after a start on the full one, with a retention to keep: {figures.first_answer * 1000:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
