@@ -331,7 +331,7 @@ def test_the_prefix_of_the_settings_is_what_people_are_told_to_type(prefix: str)
 
 
 def test_who_keeps_the_account_hears_what_is_gone_all_the_same() -> None:
-    """Stopped after the third-party ids were taken off: the person is told to look and to add them, the moderators that what
+    """Stopped after the third-party ids were taken off: the person is told to add them again, the moderators that what
     was done stays done."""
     steps = (
         StepRecord(Step.SNAPSHOT, StepState.DONE, answer={"threepids": "email"}),
