@@ -54,7 +54,19 @@ lint: $(READY) ## style, format, strict types, the direction of imports
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: check
-check: lint test crash-short ## everything that has to pass before a change lands; what .ci/run calls
+check: lint test crash-short fuzz-short ## everything that has to pass before a change lands; what .ci/run calls
+
+.PHONY: fuzz
+fuzz: $(READY) ## tens of thousands of random events and to-device messages through the parsing path (minutes)
+	$(BIN)/python -m sandbox.fuzz $(ARGS)
+
+.PHONY: fuzz-short
+fuzz-short: $(READY) ## the same for half a minute
+	$(BIN)/python -m sandbox.fuzz --pieces 100 --seconds 20 $(ARGS)
+
+.PHONY: crash-sync
+crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, and count (minutes)
+	$(BIN)/python -m sandbox.crash_sync $(ARGS)
 
 .PHONY: demo
 demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)

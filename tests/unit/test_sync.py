@@ -244,6 +244,8 @@ async def test_an_invitation_without_inviter_is_ignored(stage: Stage) -> None:
         "!three": invite(sender=1),
         "!four": invite(content={"membership": "join"}),
         "!five": {},
+        "!six": invite(sender="@\ud800:lethe.test"),  # no database could hold these two
+        "!\ud800": invite(),
     }
     await stage.run({"sync": [{"next_batch": "s1", "rooms": {"invite": rooms}}]})
     assert [(each.room_id, each.inviter) for each in stage.batches[0].invites] == [("!one", "@moderator:lethe.test")]
