@@ -55,15 +55,15 @@ async def reacted(desk: Desk, event: Incoming, identities: Identities) -> bool:
 
 async def _counts(desk: Desk, event: Incoming, request: Request, room: AdminRoom, identities: Identities) -> bool:
     """Whether a moderator's reaction counts here at all; where it doesn't, that has been said."""
-    if request.kind is Kind.MODERATION:
-        by_reply = request.rules.by_reply
-    else:
+    approving = request.kind is Kind.OWN
+    by_reply = request.rules.by_reply
+    if approving:
         by_reply = desk.settings.confirmation.method == "reply" and room.state.encrypted
     if by_reply:
         async with desk.ledger.entry(event) as entry:
             if request.state in UNCONFIRMED | WAITING:
                 once_per = f"{request.id} {request.state} {event.sender}"
-                await entry.reply(event, "answer_in_writing", once_per=once_per, r=request)
+                await entry.reply(event, "answer_in_writing", once_per=once_per, r=request, approval=approving)
                 await entry.audit("ReactionRefused", request, actor=event.sender, because="by_reply")
         return False
     what = await identities.refusal(event)

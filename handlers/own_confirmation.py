@@ -34,7 +34,9 @@ async def reacted(desk: Desk, event: Incoming) -> bool:
     if asked_now and await settle_if_changed(desk, request, event):
         return True
     if decided is None:
-        async with desk.ledger.entry(event):
+        async with desk.ledger.entry(event) as entry:
+            if purpose == "card" and request.state is State.AWAITING_CONFIRMATION:
+                await entry.reply(event, "answer_in_writing", once_per=f"{request.id}", r=request, approval=False)
             return True
     await _apply(desk, event, request, decided)
     return True

@@ -137,13 +137,14 @@ async def test_without_the_matrix_id_a_tick_is_enough(scene: MakeScene) -> None:
 
 
 async def test_confirming_by_an_encrypted_reply(scene: MakeScene) -> None:
-    """`confirmation.method: reply`: no reactions are offered, ✅ does nothing, `yes R1` goes on, `no R1` stops."""
+    """`confirmation.method: reply`: no reactions are offered, ✅ is told so, `yes R1` goes on, `no R1` stops."""
     stage = await scene(confirmation={"method": "reply"}, self_service={"confirm_by_matrix_id": False})
     person = await stage.person("leaver")
     talk = await Talk.begin(stage, person)
     shown = await talk.shown()
     assert "yes R1" in shown.body and not person.reactions_on(shown.event_id)
-    await person.react(talk.room, shown.event_id, "✅")
+    reaction = await person.react(talk.room, shown.event_id, "✅")
+    assert "Write yes R1" in (await person.reply_to(reaction)).body
     await talk.ask("!status", "waits for")
     assert states(stage) == ["awaiting_confirmation"]
     await talk.say("Yes r1")

@@ -24,7 +24,7 @@ LAYERS = [
 OURS = [name for layer in LAYERS for name in sorted(layer)]
 
 
-NOT_THE_BOT = {"sandbox", "tests"}
+NOT_THE_BOT = {"bench", "sandbox", "tests"}
 
 
 def imported_by(source: str) -> set[str]:

@@ -117,7 +117,11 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "already_open": lambda h: [
         {"r": r, "card_event_id": e} for r in requests_with(h, Kind.MODERATION) for e in (None, "$x", h)
     ],
-    "answer_in_writing": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
+    "answer_in_writing": lambda h: [
+        {"r": r, "approval": approval}
+        for r in (*requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN))
+        for approval in (True, False)
+    ],
     "approval": lambda h: heard("approval", h),
     "approval_given": lambda h: each("r", *requests_with(h, Kind.OWN), done=h),
     "audit": lambda h: [{"rows": audit_rows(h), "more": True}, {"rows": [], "more": False}],
