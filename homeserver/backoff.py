@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -14,6 +15,8 @@ Answer = TypeVar("Answer")
 
 PASSING = (Unreachable, ServerFault, RateLimited)
 """Errors that go away by themselves."""
+_GATEWAY = (502, 503, 504)
+"""What a proxy answers for a homeserver that is away."""
 
 
 class Backoff:
@@ -42,6 +45,46 @@ class Backoff:
         if isinstance(error, RateLimited) and error.retry_after is not None:
             return error.retry_after + self._random.uniform(0, min(1.0, ceiling))
         return wait
+
+
+class Outage:
+    """Whether the homeserver seems to be away, and how long to leave it alone: so that many who wait for it don't each
+    ask, but one of them, less and less often.
+
+    Args:
+        first: seconds, the first wait.
+        limit: seconds, every wait at most.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, first: float = 2.0, limit: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first = first
+        self._limit = limit
+        self._clock = clock
+        self._wait = 0.0
+        self._until = 0.0
+        self._random = random.SystemRandom()
+
+    @property
+    def on(self) -> bool:
+        """Whether nobody has had an answer since the last failure."""
+        return self._wait > 0
+
+    def seconds(self) -> float:
+        """So long nobody should ask; 0 where somebody may."""
+        return max(0.0, self._until - self._clock())
+
+    def failed(self, error: HomeserverError) -> None:
+        """Somebody asked. An error that the homeserver itself gave is an answer, too."""
+        if not (isinstance(error, Unreachable) or (isinstance(error, ServerFault) and error.status in _GATEWAY)):
+            self.answered()
+        elif self.seconds() == 0:  # several who failed together failed once
+            self._wait = min(self._limit, max(self._first, self._wait * 2))
+            self._until = self._clock() + self._wait * self._random.uniform(0.7, 1.0)
+
+    def answered(self) -> None:
+        """The homeserver is there."""
+        self._wait = self._until = 0.0
 
 
 async def patiently(ask: Callable[[], Awaitable[Answer]], log: logging.Logger, limit: float = 60.0) -> Answer:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from homeserver.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
+from homeserver.backoff import Outage
 from ledger import LEAVE, Ledger
 from storage import outbox
 from storage.outbox import Outgoing
@@ -49,11 +50,13 @@ class Courier:
         sender: Sender,
         keep_trying_in: Callable[[], str],
         where: Where = where_it_was_put,
+        outage: Outage | None = None,
     ) -> None:
         """
         Args:
             keep_trying_in: gives the room (the admin room) whose messages are never given up.
             where: asked before each message: which room it goes to by now, None where it means nothing to anybody.
+            outage: how long to leave a homeserver alone that doesn't answer.
         """
         self._ledger = ledger
         self._sender = sender
@@ -63,6 +66,7 @@ class Courier:
         self._waits: dict[str, float] = {}
         self._busy: set[str] = set()
         self._all_paused_until = 0.0
+        self._outage = outage or Outage()
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -79,6 +83,10 @@ class Courier:
                     ready = max(self._paused_until.get(message.room_id, 0.0), self._all_paused_until)
                     if message.room_id in self._busy:
                         continue
+                    if self._outage.on:
+                        if self._busy:
+                            continue  # one is enough to find out; its end wakes us
+                        ready = max(ready, loop_time + self._outage.seconds())
                     if ready > loop_time:
                         next_try = min(next_try or ready, ready)
                         continue
@@ -128,6 +136,7 @@ class Courier:
         async with self._ledger.database.transaction() as tx:
             await outbox.sent(tx, message.seq, event_id)
         self._waits.pop(message.room_id, None)
+        self._outage.answered()
 
     async def _leave(self, message: Outgoing) -> None:
         await self._sender.leave(message.room_id)
@@ -137,6 +146,7 @@ class Courier:
 
     async def _failed(self, message: Outgoing, error: HomeserverError) -> None:
         now = asyncio.get_running_loop().time()
+        self._outage.failed(error)
         if isinstance(error, RateLimited):
             # Synapse counts messages per sender, not per room.
             wait = error.retry_after if error.retry_after is not None else 5.0
@@ -163,3 +173,4 @@ class Courier:
         """The homeserver answers again: nobody waits any longer."""
         self._paused_until.clear()
         self._waits.clear()
+        self._outage.answered()

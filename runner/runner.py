@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from homeserver.api import HomeserverError
-from homeserver.backoff import Backoff
+from homeserver.backoff import Backoff, Outage
 from ledger import Entry, Ledger
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
 from removal.plan import SPECS, Kind, Step
@@ -34,6 +34,8 @@ WAITS = frozenset({Step.REDACT, Step.WAIT})
 LONGEST_NAP_MS = 30_000
 NUDGES_APART = 30.0
 """Seconds."""
+ASKS_FOR = 10.0
+"""Seconds after which a step that hasn't failed counts as an answer: it may take hours."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
 """Seconds between looks whether a person's own removal may begin, while the homeserver can't be asked."""
 
@@ -50,6 +52,7 @@ class Runner:
         recheck: Recheck,
         synced_ts: Callable[[], int],
         backoff: Callable[[], Backoff] = lambda: Backoff(FIRST_WAIT, LONGEST_WAIT),
+        outage: Outage | None = None,
     ) -> None:
         """
         Args:
@@ -57,6 +60,7 @@ class Runner:
                 removal may begin, and brings the request to where it belongs if not.
             synced_ts: everything sent before this time (ms) has been received.
             backoff: makes the waits of a removal that can't begin.
+            outage: how long all leave a homeserver alone that doesn't answer.
         """
         self._ledger = ledger
         self._steps = steps
@@ -69,6 +73,10 @@ class Runner:
         self._back = asyncio.Event()
         self._new_backoff = backoff
         self._backoffs: dict[int, Backoff] = {}
+        self._outage = outage or Outage()
+        self._asking: int | None = None
+        """The one request that, during an outage, finds out whether it is over."""
+        self._asking_since = 0.0
 
     def nudge(self) -> None:
         """Failed steps are tried at once: the homeserver answers again. Not more often than every half minute, so
@@ -76,6 +84,7 @@ class Runner:
         now = time.monotonic()
         if now >= self._nudged + NUDGES_APART:
             self._at_once, self._nudged = True, now
+            self._outage.answered()
             self._back.set()  # wakes those who wait now, and nobody later
             self._back.clear()
 
@@ -108,14 +117,29 @@ class Runner:
         for request in due:
             begins = request.kind is Kind.OWN and request.state is State.SCHEDULED and now >= (request.due_ts or 0)
             if begins or request.state in (State.RUNNING, State.RELEASING):
-                if request.target_id not in self._active:
+                if request.target_id not in self._active and (begins or self._may_ask(request)):
                     self._active[request.target_id] = request.id
                     tasks.create_task(self._bring_forward(request))
             else:
                 waiting |= not await self._time_passed(request.id, synced_ts)
         if waiting:
             return 1.0
+        if self._outage.on and self._asking is None and (wait := self._outage.seconds()) > 0:
+            wake = min(wake or now + LONGEST_NAP_MS, now + int(wait * 1000))
         return min(max((wake or now + LONGEST_NAP_MS) - now, 50), LONGEST_NAP_MS) / 1000
+
+    def _may_ask(self, request: Request) -> bool:
+        """Whether this request may go on: always, but during an outage, when one at a time finds out."""
+        if not self._outage.on:
+            return True
+        now = time.monotonic()
+        if self._asking is not None and now > self._asking_since + ASKS_FOR:
+            self._outage.answered()
+            return True
+        if self._asking is not None or self._outage.seconds() > 0:
+            return False
+        self._asking, self._asking_since = request.id, now
+        return True
 
     async def _time_passed(self, request_id: int, synced_ts: int) -> bool:
         async with self._ledger.entry() as entry:
@@ -144,6 +168,8 @@ class Runner:
             await asyncio.sleep(30)
         finally:
             self._active.pop(request.target_id, None)
+            if self._asking == request.id:
+                self._asking = None
             await self._ledger.notify()
 
     async def _work(self, request: Request) -> None:
@@ -184,6 +210,7 @@ class Runner:
             # Who only waits for the homeserver's own work keeps nobody else waiting.
             async with contextlib.nullcontext() if step in WAITS else self._slots:
                 answer = await self._do(step, request)
+            self._outage.answered()
             if step is Step.SNAPSHOT and not await self._recheck(request):
                 return None
             return StepDone(step, answer)
@@ -192,6 +219,7 @@ class Runner:
         except Problem as problem:
             return await self._failed(step, request, problem)
         except HomeserverError as error:
+            self._outage.failed(error)
             return await self._failed(step, request, classify(error, request, step))
         except Exception as error:
             # Whatever else went wrong: the outcome is unknown, so it is looked at again.
