@@ -19,7 +19,7 @@ from removal.request import UNCONFIRMED, WAITING
 from storage import conversations, requests
 
 SAID_PER_MINUTE = 20
-"""More messages and reactions of one person aren't heard."""
+"""More messages and reactions of one person aren't heard; those that stop a removal are counted apart."""
 HINT_ONCE_IN_MS = 600_000
 STOPPABLE = UNCONFIRMED | WAITING
 TRUSTED = frozenset({DeviceTrust.SIGNED, DeviceTrust.UNSIGNED})
@@ -32,6 +32,7 @@ class DirectGate:
         self._desk = desk
         self._commands = commands
         self._throttle = Throttle(SAID_PER_MINUTE, 60_000, desk.ledger.clock)
+        self._stops = Throttle(SAID_PER_MINUTE, 60_000, desk.ledger.clock)
 
     async def heard(self, event: Incoming, user_id: str) -> bool:
         """Handles one event of the direct message with this person; False where it has to wait.
@@ -43,7 +44,9 @@ class DirectGate:
             return await self._membership(event, user_id)
         if event.type not in ("m.room.message", "m.reaction") or event.sender != user_id:
             return await self._done(event)
-        if not self._throttle.allows(user_id):
+        # Whoever floods it with a stolen session doesn't keep the person from stopping it with another.
+        stops = own_confirmation.stops(event, self._desk.settings.command_prefix)
+        if not (self._stops if stops else self._throttle).allows(user_id):
             return await self._done(event)
         try:
             state = await self._desk.authority.room(event.room_id)

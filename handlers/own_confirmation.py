@@ -8,11 +8,20 @@ from handlers.answers import NO, YES, annotation
 from handlers.command import UsageError, read_user
 from handlers.desk import Desk
 from handlers.own_rules import settle_if_changed
-from handlers.words import Message
+from handlers.words import Message, read
 from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped
 from removal.plan import Kind
 from removal.request import Request, State
 from storage import conversations, outbox, requests
+
+
+def stops(event: Incoming, prefix: str) -> bool:
+    """Whether this is `!cancel` or ❌."""
+    found = annotation(event)
+    if found is not None:
+        return found[1] in NO
+    message = read(event.content, prefix)
+    return message is not None and message.command == "cancel"
 
 
 async def reacted(desk: Desk, event: Incoming) -> bool:

@@ -329,6 +329,20 @@ async def test_a_flood_in_one_conversation_keeps_no_other_waiting(scene: MakeSce
     assert len(answers) <= SAID_PER_MINUTE
 
 
+async def test_a_flood_doesnt_hide_the_way_out(scene: MakeScene) -> None:
+    """Whoever confirmed with a stolen session and then floods the conversation keeps nobody from stopping it."""
+    stage = await scene()
+    person = await stage.person("leaver")
+    talk = await Talk.begin(stage, person)
+    scheduled = await talk.confirmed()
+    for number in range(SAID_PER_MINUTE + 5):
+        await talk.say(f"{number}")
+    other = await person.log_in_again()
+    await other.react(talk.room, scheduled.event_id, "❌")
+    await talk.hears("Your account stays")
+    assert states(stage) == ["cancelled"]
+
+
 async def test_ten_invitations_a_minute_by_one_person(scene: MakeScene) -> None:
     """A few are answered, the rest is left alone; another person's conversation goes on, and a new one begins."""
     stage = await scene()
@@ -341,6 +355,7 @@ async def test_ten_invitations_a_minute_by_one_person(scene: MakeScene) -> None:
     assert len(set(invitations) & set(joined)) == INVITES_PER_10_MINUTES
 
 
+@pytest.mark.slow
 async def test_many_invitations_by_many_people(scene: MakeScene) -> None:
     """While the bot works through the invitations of many people, those who are in conversation with it are answered,
     and so are the moderators; all are greeted in the end."""
