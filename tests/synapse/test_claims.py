@@ -76,7 +76,8 @@ CLAIMS = {
     "It is deactivated and erased: no more log-in, the profile is emptied.": "test_erased",
     "It is deactivated: no more log-in.": "test_no_way_back_in",
     "It leaves all rooms and direct messages.": "test_all_rooms_are_left",
-    "The files it uploaded are quarantined.": "test_files_quarantined",
+    "The files it uploaded are quarantined, and other people's files with the same content with them.":
+        "test_files_quarantined",
     "The files it uploaded are deleted from this server.": "test_files_deleted",
     "Its single sign-on links are removed.": "test_single_sign_on_links_go",
     "The suspension mark is cleared, since it would outlive the account.": "test_no_suspension_is_left",
@@ -108,6 +109,8 @@ class Gone:
     password: str
     token: str
     file: str
+    same: str
+    """Somebody else's file with the same content."""
     words: str
     """The event it once said in the lounge."""
     rooms: list[str] = field(default_factory=list)
@@ -131,10 +134,10 @@ class World:
         path = "/_matrix/client/v3/rooms/{}/event/{}"
         return dict((await call_as(self.stage, who, "GET", path, self.lounge, gone.words))["content"])
 
-    async def file_status(self, gone: Gone) -> int:
-        """The HTTP status for its file."""
+    async def file_status(self, file: str) -> int:
+        """The HTTP status for a file."""
         headers = {"Authorization": f"Bearer {self.stage.tokens[self.friend]}"}
-        url = f"{self.stage.homeserver.base_url}/_matrix/client/v1/media/download/{gone.file.removeprefix('mxc://')}"
+        url = f"{self.stage.homeserver.base_url}/_matrix/client/v1/media/download/{file.removeprefix('mxc://')}"
         async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
             return answer.status
 
@@ -159,6 +162,7 @@ async def settle_in(stage: Scene, user_id: str, lounge: str, friend: str) -> Gon
 
     await call("PUT", "/_matrix/client/v3/profile/{}/displayname", user_id, json={"displayname": "Once here"})
     file = (await call("POST", "/_matrix/media/v3/upload", json={"of": user_id}))["content_uri"]
+    same = await call_as(stage, friend, "POST", "/_matrix/media/v3/upload", json={"of": user_id})
     threepid = {"medium": "email", "address": f"{secrets.token_hex(4)}@example.org"}
     link = {"auth_provider": "oidc", "external_id": secrets.token_hex(4)}
     await furnished(stage, user_id, threepids=[threepid], external_ids=[link])
@@ -169,7 +173,7 @@ async def settle_in(stage: Scene, user_id: str, lounge: str, friend: str) -> Gon
     room = (await call("POST", "/_matrix/client/v3/createRoom", json=direct))["room_id"]
     await call_as(stage, friend, "POST", "/_matrix/client/v3/join/{}", room, json={})
     password, token = stage.passwords[user_id], stage.tokens[user_id]
-    return Gone(user_id, password, token, file, said["event_id"], [lounge, room])
+    return Gone(user_id, password, token, file, same["content_uri"], said["event_id"], [lounge, room])
 
 
 @asynccontextmanager
@@ -321,19 +325,21 @@ async def test_redacted(world: World) -> None:
 
 
 async def test_files_deleted(world: World) -> None:
-    """Nobody can fetch the file, and the homeserver has no record of it."""
-    assert await world.file_status(world.erased) == 404
+    """Nobody can fetch the file, the homeserver has no record of it; somebody else's with the same content stays."""
+    assert await world.file_status(world.erased.same) == 200
+    assert await world.file_status(world.erased.file) == 404
     assert (await world.stage.admin("GET", f"v1/users/{quote(world.erased.user_id)}/media"))["total"] == 0
 
 
 async def test_files_stay(world: World) -> None:
     """The file is served as before."""
-    assert await world.file_status(world.kept) == 200
+    assert await world.file_status(world.kept.file) == 200
 
 
 async def test_files_quarantined(world: World) -> None:
-    """Nobody can fetch the file; the homeserver still has it."""
-    assert await world.file_status(world.quarantined) == 404
+    """Nobody can fetch the file, nor somebody else's with the same content; the homeserver still has it."""
+    assert await world.file_status(world.quarantined.same) == 404
+    assert await world.file_status(world.quarantined.file) == 404
     media_id = world.quarantined.file.rpartition("/")[2]
     ((by,),) = world.rows("SELECT quarantined_by FROM local_media_repository WHERE media_id = ?", media_id)
     assert by == world.stage.bot_id
