@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from events import Incoming
+from handlers import own_rules
 from handlers.desk import Asked, Desk
 from ledger import Entry
 from removal.lifecycle import ApprovalRefused, Approved
 from removal.plan import Kind
-from removal.request import Request
+from removal.request import Request, State
 from storage import requests
 
 ASKED = "approval."
@@ -16,6 +17,8 @@ ASKED = "approval."
 
 async def reacted(desk: Desk, event: Incoming, request: Request, *, yes: bool) -> None:
     """✅ or ❌ by a moderator under such a message. ❌ isn't enough: the person reads why."""
+    if yes and await _over(desk, request, event):
+        return
     async with desk.ledger.entry(event) as entry:
         request = await entry.request(request.id)
         if yes:
@@ -26,6 +29,10 @@ async def reacted(desk: Desk, event: Incoming, request: Request, *, yes: bool) -
 
 async def approve(desk: Desk, asked: Asked) -> None:
     """`!approve R7`."""
+    async with desk.ledger.database.transaction() as tx:
+        named = await requests.get(tx, asked.parsed.reference("reference"))
+    if named is not None and named.kind is Kind.OWN and await _over(desk, named, asked.event):
+        return
     async with desk.ledger.entry(asked.event) as entry:
         request = await _named(entry, asked)
         if request is not None:
@@ -44,6 +51,13 @@ async def refuse(desk: Desk, asked: Asked) -> None:
             return
         decision = await entry.apply(request, ApprovalRefused(asked.by, reason), actor=asked.by)
         await _answer(entry, asked.event, request, decision.refusal, "refused")
+
+
+async def _over(desk: Desk, request: Request, event: Incoming) -> bool:
+    """Whether the account can't be removed any more, such as one that was suspended meanwhile. Both sides were told
+    then. Raises: HomeserverError."""
+    waits = request.state is State.AWAITING_APPROVAL
+    return waits and await own_rules.settle_if_changed(desk, request, event)
 
 
 async def _approve(entry: Entry, event: Incoming, request: Request) -> None:

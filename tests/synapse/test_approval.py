@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.scene import Scene
 from sandbox.timeline import Seen
 from tests.synapse.asking import answer, read_only
-from tests.synapse.direct import SCHEDULED, MakeScene, Talk, requests, states
+from tests.synapse.direct import BEGINS, SCHEDULED, MakeScene, Talk, requests, states
 from tests.synapse.inside import DAY, HOUR, MakeInside
 
 APPROVAL = {"approval": "moderator", "grace_period": "3d"}
@@ -130,3 +130,19 @@ async def test_approved_without_a_grace_period_after_the_person_left(scene: Make
     question = "SELECT room_id, event_id FROM outbox WHERE purpose LIKE 'departure.%'"
     ((room, event_id),) = read_only(stage.bot.database, question)
     assert room != talk.room and event_id
+
+
+async def test_an_account_that_was_suspended_meanwhile_isnt_approved(scene: MakeScene) -> None:
+    """`0s`, and the account was suspended while it waited: the ✅ ends the request, both hear why, and nobody says
+    that the removal begins."""
+    stage = await scene(self_service={"approval": "moderator", "grace_period": "0s"})
+    person = await stage.person("leaver")
+    talk = await Talk.begin(stage, person)
+    await talk.confirmed(then=WAITS)
+    question = await asked(stage)
+    await stage.admin("PUT", f"v1/suspend/{person.user_id}", json={"suspend": True})
+    await stage.moderator.react(stage.room, question.event_id, "✅")
+    await stage.moderator.wait_for(lambda e: "their own removal was cancelled" in e.body and "is suspended" in e.body)
+    await talk.hears("is suspended")
+    assert states(stage) == ["cancelled"]
+    assert not any(BEGINS in event.body for event in person.timeline.events)
