@@ -128,7 +128,8 @@ class Courier:
                     return
                 relation = {**content.get("m.relates_to", {}), "event_id": related}
                 content = {**content, "m.relates_to": relation}
-            await outbox.trying(tx, message.seq)
+            if not await outbox.trying(tx, message.seq):
+                return
         if message.event_type == LEAVE:
             await self._leave(message)
             return

@@ -71,9 +71,12 @@ async def next_ts(tx: Transaction, now: int) -> int | None:
     return row["ts"] if row else None
 
 
-async def trying(tx: Transaction, seq: int) -> None:
-    """An attempt begins: from now on this content may have reached the homeserver, and must not be altered."""
-    await tx.run("UPDATE outbox SET attempts = attempts + 1 WHERE seq = ?", seq)
+async def trying(tx: Transaction, seq: int) -> bool:
+    """An attempt begins: from now on this content may have reached the homeserver, and must not be altered.
+
+    False where the message was dropped meanwhile: then it must not be sent.
+    """
+    return await tx.run("UPDATE outbox SET attempts = attempts + 1 WHERE seq = ? AND status = 'pending'", seq) == 1
 
 
 async def sent(tx: Transaction, seq: int, event_id: str) -> None:

@@ -62,8 +62,9 @@ def test_an_error_that_the_homeserver_gave_is_an_answer(error: HomeserverError) 
 class Sender:
     """A Matrix that is away until it is back."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int = ROOMS) -> None:
         self.away = True
+        self._expected = expected
         self.asked = 0
         self.sent: list[str] = []
         self.all_sent = asyncio.Event()
@@ -73,7 +74,7 @@ class Sender:
         if self.away:
             raise AWAY
         self.sent.append(room_id)
-        if len(self.sent) == ROOMS:
+        if len(self.sent) == self._expected:
             self.all_sent.set()
         return f"${len(self.sent)}"
 
@@ -94,6 +95,31 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
             await outbox.put(tx, txn_id=f"t{number}", room_id=f"!{number}", purpose="reply", content={}, now=0)
     yield Ledger(database, Texts(), lambda: 1, lambda: "!0")
     await database.close()
+
+
+async def test_an_edit_that_a_newer_one_replaced_is_not_sent(ledger: Ledger) -> None:
+    """Dropped after the courier had taken it up and before it was tried, a message stays unsent: nobody would know of
+    it after a crash."""
+    sender = Sender(expected=ROOMS + 1)
+    sender.away = False
+    async with ledger.database.transaction() as tx:
+        for txn_id, purpose in (("edit", "card.edit.1"), ("next", "done.2")):
+            await outbox.put(tx, txn_id=txn_id, room_id="!edits", purpose=purpose, content={}, now=0, request_id=1)
+
+    async def where(message: outbox.Outgoing) -> str:
+        if message.txn_id == "edit":
+            async with ledger.database.transaction() as tx:
+                await outbox.drop_untried(tx, 1, "card.edit.")
+        return message.room_id
+
+    running = asyncio.create_task(Courier(ledger, sender, lambda: "!0", where).run())
+    try:
+        async with asyncio.timeout(5):
+            await sender.all_sent.wait()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert sender.sent.count("!edits") == 1
 
 
 async def test_messages_for_many_rooms_do_not_each_ask_a_dead_homeserver(ledger: Ledger) -> None:
