@@ -1,4 +1,4 @@
-"""`bot.py accept @user`: a moderator whose identity was reset is obeyed again, where no other moderator could say so."""
+"""`bot.py accept @user`: a moderator whose identity was reset is obeyed again where no other moderator can say so."""
 
 from __future__ import annotations
 
