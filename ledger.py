@@ -219,6 +219,11 @@ class Entry:
         txn_id = self._txn_for(once_per or to.event_id, template)
         await self._put(to.room_id, f"reply.{template}", content, txn_id=txn_id)
 
+    async def not_changed(self, to: Incoming, request: Request, why: str) -> None:
+        """Answers with the one clear word why a person's reaction or command changed nothing."""
+        over_cap, requester = request.rules.needs_other, request.requester_id
+        await self.reply(to, "not_changed", request_id=request.id, why=why, requester=requester, over_cap=over_cap)
+
     async def reply_file(self, to: Incoming, content: dict[str, Any]) -> None:
         """Answers a person's message with a file that was uploaded."""
         content = {**content, "m.relates_to": {"m.in_reply_to": {"event_id": to.event_id}}}

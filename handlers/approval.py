@@ -67,9 +67,7 @@ async def _approve(entry: Entry, event: Incoming, request: Request) -> None:
 
 async def _answer(entry: Entry, event: Incoming, request: Request, refusal: str, done: str) -> None:
     if refusal:
-        await entry.reply(
-            event, "not_changed", request_id=request.id, why=refusal, requester=request.requester_id, over_cap=False
-        )
+        await entry.not_changed(event, request, refusal)
     else:
         await entry.reply(event, "approval_given", r=request, done=done)
 

@@ -99,11 +99,7 @@ async def decide_and_answer(desk: Desk, event: Incoming, request: Request, decid
         # A second ✅ does nothing; it needs no comment either. Whoever writes is answered.
         late = isinstance(decided, Confirmed) and request.state not in UNCONFIRMED | {State.EXPIRED}
         if decision.refusal and not (late and event.type == "m.reaction"):
-            over_cap = request.rules.needs_other
-            await entry.reply(
-                event, "not_changed", request_id=request.id, why=decision.refusal,
-                requester=request.requester_id, over_cap=over_cap,
-            )  # fmt: skip
+            await entry.not_changed(event, request, decision.refusal)
 
 
 async def _hold_to_cap(desk: Desk, entry: Entry, request: Request, by: str) -> Request:

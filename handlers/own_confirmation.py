@@ -71,9 +71,7 @@ async def _apply(desk: Desk, event: Incoming, request: Request, decided: Event) 
         # A second ✅ does nothing; it needs no comment either.
         if isinstance(decided, Confirmed | Answered) and request.state is not State.EXPIRED:
             return
-        await entry.reply(
-            event, "not_changed", request_id=request.id, why=decision.refusal, requester=event.sender, over_cap=False
-        )
+        await entry.not_changed(event, request, decision.refusal)
 
 
 async def typed(desk: Desk, event: Incoming, message: Message, *, encrypted: bool) -> bool:

@@ -29,10 +29,7 @@ async def cancel(desk: Desk, asked: AskedDirect) -> None:
             return
         decision = await entry.apply(request, Cancelled(asked.by), actor=asked.by)
         if decision.refusal:
-            await entry.reply(
-                asked.event, "not_changed", request_id=request.id, why=decision.refusal, requester=asked.by,
-                over_cap=False,
-            )  # fmt: skip
+            await entry.not_changed(asked.event, request, decision.refusal)
 
 
 async def _own(entry: Entry, asked: AskedDirect) -> Request | None:

@@ -38,7 +38,7 @@ async def cancel(desk: Desk, asked: Asked) -> None:
             return
         decision = await entry.apply(request, Cancelled(asked.by, asked.parsed.text("--reason") or ""), actor=asked.by)
         if decision.refusal:
-            await _not_changed(entry, asked, request, decision.refusal)
+            await entry.not_changed(asked.event, request, decision.refusal)
 
 
 async def retry(desk: Desk, asked: Asked) -> None:
@@ -49,7 +49,7 @@ async def retry(desk: Desk, asked: Asked) -> None:
             return
         decision = await entry.apply(request, RetryAsked(asked.by), actor=asked.by)
         if decision.refusal:
-            await _not_changed(entry, asked, request, decision.refusal)
+            await entry.not_changed(asked.event, request, decision.refusal)
         else:
             await entry.reply(asked.event, "retrying", r=request)
 
@@ -60,14 +60,3 @@ async def _named(entry: Entry, asked: Asked) -> Request | None:
     if request is None:
         await entry.reply(asked.event, "unknown_reference", typed=asked.parsed.typed("reference"))
     return request
-
-
-async def _not_changed(entry: Entry, asked: Asked, request: Request, why: str) -> None:
-    await entry.reply(
-        asked.event,
-        "not_changed",
-        request_id=request.id,
-        why=why,
-        requester=request.requester_id,
-        over_cap=request.rules.needs_other,
-    )

@@ -99,11 +99,6 @@ async def listing(tx: Transaction, *, only_open: bool, limit: int, room_id: str 
     return [_request(row) for row in rows]
 
 
-async def count_open(tx: Transaction) -> int:
-    row = await tx.one("SELECT COUNT(*) AS n FROM requests WHERE open = 1")
-    return int(row["n"]) if row else 0
-
-
 async def confirmed_since(tx: Transaction, requester_id: str, since_ts: int) -> int:
     """How many removals that this person asked for were confirmed since then."""
     row = await tx.one(
