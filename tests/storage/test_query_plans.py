@@ -74,7 +74,6 @@ ASKED: dict[str, Ask] = {
     "requests.listing open": lambda tx: requests.listing(tx, only_open=True, limit=20),
     "requests.listing of a room": lambda tx: requests.listing(tx, only_open=False, limit=20, room_id="!r"),
     "requests.listing open of a room": lambda tx: requests.listing(tx, only_open=True, limit=20, room_id="!r"),
-    "requests.count_open": requests.count_open,
     "requests.confirmed_since": lambda tx: requests.confirmed_since(tx, "@moderator:example.org", 0),
     "requests.in_state": lambda tx: requests.in_state(tx, State.RUNNING),
     "audit.find by person": lambda tx: audit.find(tx, user_id="@spammer:example.org"),
