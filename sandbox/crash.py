@@ -217,6 +217,7 @@ class Matrix:
         self.violations: list[str] = []
         self.seconds: list[float] = []
         self._confirmed: set[str] = set()
+        self._gone: set[str] = set()
         self._proxy: Proxy
         self._executioner: Executioner
 
@@ -309,9 +310,9 @@ class Matrix:
     async def _check(self, victim: Victim, request_id: int, where: str) -> None:
         wrong = await self.accounts.wrong_with(victim)
         wrong += await self.accounts.bystanders_changed()
-        gone = await self.accounts.deactivated()
-        if gone != self._confirmed:
-            wrong.append(f"confirmed and gone differ: {sorted(gone ^ self._confirmed)}")
+        self._gone = await self.accounts.deactivated()
+        if self._gone != self._confirmed:
+            wrong.append(f"confirmed and gone differ: {sorted(self._gone ^ self._confirmed)}")
         with closing(sqlite3.connect(f"file:{self.stage.bot.database}?mode=ro", uri=True, timeout=5)) as database:
             (data,) = database.execute("SELECT data FROM requests WHERE id = ?", (request_id,)).fetchone()
         request = json.loads(data)
@@ -361,8 +362,9 @@ class Matrix:
         console.print(
             f"{self.kills} kills (SIGKILL) in {self.removals} removals, {minutes:.1f} minutes. A removal took "
             f"{sorted(self.seconds)[len(self.seconds) // 2]:.1f} s in the middle, {max(self.seconds):.1f} s at most.\n"
-            f"Accounts confirmed: {len(self._confirmed)}, all of them gone and no other; violations: "
-            f"{len(self.violations)}; points missed by a hair and not counted: {self.missed}"
+            f"Accounts confirmed: {len(self._confirmed)}; gone, by the homeserver: {len(self._gone)}"
+            f"{', the same ones' if self._gone == self._confirmed else ''}. Violations: {len(self.violations)}; points "
+            f"missed by a hair and not counted: {self.missed}"
         )
 
 

@@ -84,16 +84,20 @@ def main(database: str, request: int, step: str, moment: str, who: str) -> str:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
         print("ready", flush=True)
         seen, far = None, COMING
-        while far != PAST and time.monotonic() < end:
-            bot.hear()
-            version = connection.execute("PRAGMA data_version").fetchone()
-            if version != seen:
-                seen, far = version, where(connection, request, step, moment)
-            if far == REACHED and bot.pid:
-                bot.kill(who)
-                return "struck"
-            bot.slice()
-    bot.send(signal.SIGCONT)
+        try:
+            while far != PAST and time.monotonic() < end:
+                bot.hear()
+                # Stopped while it holds a lock, the bot keeps us from reading: then it goes on for another moment.
+                with suppress(sqlite3.OperationalError):
+                    version = connection.execute("PRAGMA data_version").fetchone()
+                    if version != seen:
+                        seen, far = version, where(connection, request, step, moment)
+                if far == REACHED and bot.pid:
+                    bot.kill(who)
+                    return "struck"
+                bot.slice()
+        finally:
+            bot.send(signal.SIGCONT)
     return "missed"
 
 
