@@ -25,7 +25,8 @@ async def test_the_version_and_the_rights_are_told(
 ) -> None:
     """An admin's token is recognised, another's isn't, and a dead one is an error of its own."""
     person = await people.account()
-    assert await synapse.server_version() == version("matrix-synapse")
+    # Installed inside a git checkout, Synapse adds that to its version.
+    assert (await synapse.server_version()).split()[0] == version("matrix-synapse")
     assert await synapse.is_admin() is True
     assert await Synapse(client(person)).is_admin() is False
     with pytest.raises(BadToken):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from sandbox.scene import Scene
 from sandbox.timeline import Seen
 from tests.synapse.asking import answer, read_only, untouched
@@ -168,6 +170,7 @@ async def test_a_successor_without_moderators_says_so(scene: MakeScene) -> None:
     await hears(stage, "so I obey nobody", new)
 
 
+@pytest.mark.slow
 async def test_what_only_looks_like_the_successor_is_not_followed(scene: MakeScene) -> None:
     """A tombstone to a room that names no predecessor, or another, and an invitation by somebody without power in the
     old room, move nothing: the bot stays, says why, and obeys in the old room."""

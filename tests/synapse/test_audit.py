@@ -122,6 +122,7 @@ async def finished(stage: Scene) -> tuple[Removal, str]:
     return removal, receipt.rpartition("Audit: ")[2].split()[0]
 
 
+@pytest.mark.slow
 async def test_the_command_line_exports_and_verifies_beside_the_running_bot(scene: MakeScene) -> None:
     """`bot.py audit export` gives every row in both forms; `verify` follows the chain with and without a head, and
     says what it can't tell without one."""
@@ -151,6 +152,7 @@ TAMPERINGS = {
 }
 
 
+@pytest.mark.slow
 async def test_tampering_is_found(scene: MakeScene) -> None:
     """Whoever alters a row, or takes one out, breaks the chain, and `verify` names the place."""
     stage = await scene()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from sandbox.proxy import Proxy, held, slow
 from tests.synapse.conftest import settled
 from tests.synapse.prompts import OPEN, MakeScene, prompted
@@ -24,6 +26,7 @@ async def test_a_prompt_expires_when_it_says_so(scene: MakeScene) -> None:
     assert 0 <= late < 4.5  # two seconds, and more for a loaded machine; it would be 5 if only the clock told
 
 
+@pytest.mark.slow
 async def test_waiting_for_a_prompts_end_is_cheap(scene: MakeScene, proxy: Proxy) -> None:
     """A prompt that ends soon makes the bot sync a few times more, never in a hot loop; not even where the end can't
     be told because something received before it can't be handled."""
@@ -41,6 +44,7 @@ async def test_waiting_for_a_prompts_end_is_cheap(scene: MakeScene, proxy: Proxy
     await prompt.hears("nobody confirmed in time")
 
 
+@pytest.mark.slow
 async def test_a_mark_in_time_counts_however_late_a_sync_answers(scene: MakeScene, proxy: Proxy) -> None:
     """A sync that was answered before the ✅ and arrives after the prompt's end doesn't prove that nobody confirmed."""
     stage = await scene(homeserver={"url": proxy.base_url}, confirmation={"expires_after": "6s"})

@@ -62,6 +62,7 @@ async def finished(removals: list[Removal]) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.slow
 async def test_no_fault_of_a_call_loses_or_doubles_anything(scene: MakeScene, proxy: Proxy, call: str) -> None:
     """Each fault once, each for an account of its own: every removal is done, with one receipt, one redaction, and no
     call more than the fault made necessary."""
@@ -111,6 +112,7 @@ async def test_a_minute_of_silence_is_a_passing_failure(scene: MakeScene, proxy:
 
 
 @pytest.mark.parametrize("name", ["500", "429 with Retry-After", "429", "reset", "cut", "lost", "no JSON"])
+@pytest.mark.slow
 async def test_a_message_is_said_once_whatever_happens_on_its_way(scene: MakeScene, proxy: Proxy, name: str) -> None:
     """Prompt, answer and receipt come once each, in order, although the first two attempts to send each failed."""
     faults = {**FAULTS, "cut": cut_midway, "lost": lose}
@@ -136,6 +138,7 @@ async def test_a_message_is_said_once_whatever_happens_on_its_way(scene: MakeSce
     assert len(first) == len(set(first)) == 2
 
 
+@pytest.mark.slow
 async def test_a_dead_homeserver_is_asked_less_and_less(scene: MakeScene, proxy: Proxy) -> None:
     """With five removals under way and messages waiting, a homeserver that answers nothing is asked a few times, at
     growing distances, and not in a loop; when it is back, everything goes on at once."""
@@ -164,6 +167,7 @@ async def test_a_dead_homeserver_is_asked_less_and_less(scene: MakeScene, proxy:
         await removal.done()
 
 
+@pytest.mark.slow
 async def test_status_shows_when_the_next_attempt_comes(scene: MakeScene, proxy: Proxy) -> None:
     """While a step fails for passing reasons, `!status` names the cause, the attempts and the time of the next."""
     stage = await scene(homeserver={"url": proxy.base_url})

@@ -132,6 +132,7 @@ async def test_hostile_reactions_are_nothing(stage: Hostile) -> None:
 # --- floods ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_flood_of_commands_by_one_member_harms_nobody(stage: Hostile) -> None:
     """300 commands at once by one member: a moderator's `!help` right behind them is answered, and the member gets no
     more than a few answers."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import yaml
 
@@ -122,6 +123,7 @@ async def test_made_up_times_confirm_nothing(scene: MakeScene, bridged: Homeserv
 # --- keys that never come --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_what_stays_unreadable_is_said_once(homeserver: Homeserver) -> None:
     """Messages whose key never arrives are kept, read when the key does come, and after a minute their sender is asked
     once to send it again, however many there are."""

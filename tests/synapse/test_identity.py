@@ -76,6 +76,7 @@ async def test_a_plain_room_cannot_tell_devices(scene: MakeScene) -> None:
     assert code == 1 and "no device can be told from another" in output
 
 
+@pytest.mark.slow
 async def test_a_reset_identity_is_refused_until_somebody_accepts_it(scene: MakeScene) -> None:
     """With that setting, a moderator whose identity was reset commands nothing, by command or ✅, and the room hears of
     it once; nobody accepts themselves; another moderator does, and the audit has it all."""
@@ -113,6 +114,7 @@ async def test_a_reset_identity_is_refused_until_somebody_accepts_it(scene: Make
     assert (audited(stage, "IdentityChanged"), audited(stage, "IdentityAccepted")) == (1, 1)
 
 
+@pytest.mark.slow
 async def test_the_only_moderator_is_accepted_on_the_command_line(scene: MakeScene) -> None:
     """Nobody is locked out: `bot.py accept @user`, beside the running bot, has it obey again."""
     stage = await scene(require_cross_signed_moderators=True)

@@ -146,6 +146,7 @@ async def test_the_main_job_is_read_without_a_shield(js: MakeJs, stage: MakeStag
     await room.remove_somebody()
 
 
+@pytest.mark.slow
 async def test_restarts_and_a_new_device_change_nothing(js: MakeJs, stage: MakeStage) -> None:
     """After a restart of the bot, on a new device of the moderator, and after a restart of the moderator's client, all
     is read without a shield, and the bot is who it was."""
@@ -169,6 +170,7 @@ async def test_restarts_and_a_new_device_change_nothing(js: MakeJs, stage: MakeS
         assert await room.bot_as_seen(client) == before
 
 
+@pytest.mark.slow
 async def test_a_bot_that_lost_its_keys_is_still_itself(js: MakeJs, stage: MakeStage) -> None:
     """A bot whose crypto store is gone comes as a new device of the same identity: no shield, no warning."""
     moderator = await js("moderator")
@@ -205,6 +207,7 @@ async def test_a_device_without_a_signature_would_be_noticed(js: MakeJs, people:
     await strict.fails(event_id, "UNSIGNED_SENDER_DEVICE")
 
 
+@pytest.mark.slow
 async def test_a_person_asks_for_the_own_removal_and_stops_it(js: MakeJs, scene: MakeScene) -> None:
     """In an encrypted direct message the person reads greeting, questions, reactions, edits and outcomes without a
     shield, and after a restart of the bot stops it all from a new device."""

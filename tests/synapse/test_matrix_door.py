@@ -72,6 +72,7 @@ async def test_the_same_transaction_is_one_event_over_restarts(bots: Bots, peopl
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.slow
 async def test_a_gap_is_filled(bots: Bots, people: People, encrypted: bool) -> None:
     """All that was said while the bot was away is heard once and in order, more than one page of it."""
     bot, person = await bots(), await people()

@@ -64,6 +64,7 @@ async def test_the_bot_waits_for_a_homeserver_that_is_away_at_the_start(scene: M
 
 
 @pytest.mark.parametrize("acted", [False, True], ids=["before_it_acted", "before_its_answer"])
+@pytest.mark.slow
 async def test_a_homeserver_that_dies_in_the_middle(fresh_homeserver: MakeHomeserver, acted: bool) -> None:
     """Synapse is killed while it deactivates, and started again: the bot finishes, and says it once."""
     homeserver = await fresh_homeserver()
@@ -92,6 +93,7 @@ async def test_a_homeserver_that_dies_in_the_middle(fresh_homeserver: MakeHomese
 # --- the disk --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_database_that_cannot_be_written_stops_the_bot(scene: MakeScene, proxy: Proxy) -> None:
     """Another program locks the database while a removal is under way and a command comes: the bot ends with one clear
     line, and does neither what it can't record. Started again, it answers and finishes, each once."""
@@ -119,6 +121,7 @@ async def test_a_database_that_cannot_be_written_stops_the_bot(scene: MakeScene,
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_real_limit_is_waited_out(fresh_homeserver: MakeHomeserver) -> None:
     """Synapse's own limiter, and more to say than it allows: the bot waits as it is told, and every answer comes once
     and in order."""

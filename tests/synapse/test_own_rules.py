@@ -316,6 +316,7 @@ async def test_a_huge_message_is_read_or_passed_over(scene: MakeScene) -> None:
     assert states(stage) == []
 
 
+@pytest.mark.slow
 async def test_a_flood_in_one_conversation_keeps_no_other_waiting(scene: MakeScene) -> None:
     """Hundreds of messages of one person aren't heard any more; another one is answered meanwhile."""
     stage = await scene()

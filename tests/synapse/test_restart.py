@@ -87,6 +87,7 @@ async def held_in_the_act(stage: Stage, gate: asyncio.Event, *, acts: bool) -> P
 # --- prompts ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_start_says_nothing_new(stage: Stage) -> None:
     """With open, cancelled and finished requests behind it, a bot that starts sends no message, edit or reaction."""
     done, cancelled, still = [await prompted(stage, await stage.account("spammer")) for _ in range(3)]
@@ -105,6 +106,7 @@ async def test_a_start_says_nothing_new(stage: Stage) -> None:
     await stage.quiet_since(before + 1)
 
 
+@pytest.mark.slow
 async def test_a_prompt_is_answered_while_the_bot_is_away_or_when_it_is_back(stage: Stage) -> None:
     """Prompts open when the bot stops: ✅ and ❌ made meanwhile count, and so does a ✅ made once it is back."""
     meanwhile, declined, later = [await prompted(stage, await stage.account("spammer")) for _ in range(3)]
@@ -122,6 +124,7 @@ async def test_a_prompt_is_answered_while_the_bot_is_away_or_when_it_is_back(sta
     assert not await declined.gone()
 
 
+@pytest.mark.slow
 async def test_marks_of_those_who_lost_the_right_meanwhile_are_nothing(stage: Stage) -> None:
     """Who confirmed while the bot was away and then was demoted, left, or took it back, has confirmed nothing."""
     demoted, leaver = await stage.add_moderator(), await stage.add_moderator()
@@ -154,6 +157,7 @@ async def test_a_no_beats_a_yes_when_both_come_at_once(stage: Stage, order: str)
     assert not await prompt.gone()
 
 
+@pytest.mark.slow
 async def test_a_batch_that_comes_twice_acts_once(stage: Stage) -> None:
     """The sync token of the past is put back, as after a crash between two commits: commands, ✅ and ❌ come again,
     and nothing is asked, done or said a second time."""
@@ -181,6 +185,7 @@ async def test_a_batch_that_comes_twice_acts_once(stage: Stage) -> None:
 # --- in time, and handled late (bots of their own, for their settings) -----------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_mark_made_in_time_counts_when_the_bot_is_back_late(homeserver: Homeserver) -> None:
     """✅ before the end, handled after it but not as late again as the prompt was open: it counts."""
     stage = Stage(homeserver)
@@ -196,6 +201,7 @@ async def test_a_mark_made_in_time_counts_when_the_bot_is_back_late(homeserver: 
         await stage.close()
 
 
+@pytest.mark.slow
 async def test_a_mark_made_in_time_is_void_when_the_bot_is_back_too_late(homeserver: Homeserver) -> None:
     """✅ before the end, handled later than `expires_after` after it: expired, and nothing is done."""
     stage = Stage(homeserver)

@@ -22,6 +22,7 @@ MakeHomeserver = Callable[..., Awaitable[Homeserver]]
 # --- the room's address ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_an_alias_is_resolved_once_and_not_followed(scene: MakeScene) -> None:
     """`admin_room` by address: the bot obeys the room that it led to at the first start. When somebody moves the
     address, `check` and `run` refuse and say so; when the address is taken away, the bot goes on."""

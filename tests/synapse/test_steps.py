@@ -192,6 +192,7 @@ async def test_one_account_has_one_request_at_work(scene: MakeScene, proxy: Prox
     assert not (await stage.user(target))["erased"]
 
 
+@pytest.mark.slow
 async def test_accounts_are_removed_side_by_side_but_not_all_at_once(scene: MakeScene, proxy: Proxy) -> None:
     """Six confirmed removals: four are at work together, the others follow, and all six are done."""
     stage = await scene(homeserver={"url": proxy.base_url})

@@ -86,6 +86,7 @@ async def test_a_cancel_after_the_point_of_no_return_says_why_it_comes_too_late(
     await removal.done()
 
 
+@pytest.mark.slow
 async def test_an_identity_server_that_is_away_needs_a_person(
     scene: MakeScene, fresh_homeserver: FreshHomeserver
 ) -> None:

@@ -42,6 +42,7 @@ async def test_messages_go_in_rooms_of_old_versions_too(scene: MakeScene, proxy:
 
 
 @pytest.mark.timeout(600)  # to say so much takes most of the time
+@pytest.mark.slow
 async def test_more_than_a_thousand_messages_are_redacted_once_despite_a_crash(scene: MakeScene) -> None:
     """1,010 messages in one room, the bot killed in the middle: all of them go, and Synapse was asked once."""
     stage = await scene()
@@ -110,6 +111,7 @@ async def test_a_redaction_that_failed_is_started_anew_once_a_person_says_so(sce
     assert len(await redactions(stage, spammer)) == 2
 
 
+@pytest.mark.slow
 async def test_somebody_elses_redaction_is_not_taken_for_ours(scene: MakeScene, proxy: Proxy) -> None:
     """A redaction that an admin started before doesn't count: the bot waits for its end, and starts its own."""
     stage = await scene(homeserver={"url": proxy.base_url})
@@ -131,6 +133,7 @@ async def _waits(stored: dict[str, object]) -> bool:
     return any("another redaction" in step["cause"] for step in steps)
 
 
+@pytest.mark.slow
 async def test_a_homeserver_killed_while_redacting_finishes(
     scene: MakeScene, fresh_homeserver: Callable[..., Awaitable[Homeserver]]
 ) -> None:
