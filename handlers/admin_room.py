@@ -43,7 +43,7 @@ class AdminRoomGate:
             return await self._said(event)
         if event.type == "m.reaction" and not event.encrypted:  # clients never encrypt them
             return await confirmation.reacted(self._desk, event, self._identities)
-        return await self._done(event)
+        return await self._desk.done(event)
 
     async def _changed(self, event: Incoming) -> bool:
         """The room's state changed. What the event says isn't believed: the room is looked at."""
@@ -52,13 +52,13 @@ class AdminRoomGate:
             await self._watch.look()
         if joined or event.type == "m.room.tombstone":
             await self._upgrade.look()
-        return await self._done(event)
+        return await self._desk.done(event)
 
     async def _said(self, event: Incoming) -> bool:
         message = read(event.content, self._desk.settings.command_prefix)
         answered = await self._answered(event, message)
         if message is None or (message.command is None and answered is None):
-            return await self._done(event)
+            return await self._desk.done(event)
         room = await self._desk.authority.admin_room()
         # A prompt that asks for an encrypted answer asked in an encrypted room: it can't have become a plain one.
         refusal = self._shut(event, message, room, encrypted=room.state.encrypted or answered is not None)
@@ -109,12 +109,8 @@ class AdminRoomGate:
 
     async def _refuse(self, event: Incoming, room: AdminRoom, template: str, values: dict[str, Any]) -> bool:
         if not room.is_moderator(event.sender) and not self._throttle.allows(event.sender):
-            return await self._done(event)
+            return await self._desk.done(event)
         async with self._desk.ledger.entry(event) as entry:
             await entry.reply(event, template, **values)
             await entry.audit("CommandRefused", actor=event.sender, because=template, detail=values.get("what", ""))
         return True
-
-    async def _done(self, event: Incoming) -> bool:
-        async with self._desk.ledger.entry(event):
-            return True

@@ -28,22 +28,22 @@ async def reacted(desk: Desk, event: Incoming, identities: Identities) -> bool:
     """A reaction in the admin room. False where it can't be told yet what it stands under. Raises: HomeserverError."""
     found = annotation(event)
     if found is None or found[1] not in YES | NO:
-        return await _done(desk, event)
+        return await desk.done(event)
     target_event_id, key = found
     async with desk.ledger.entry() as entry:
         sent = await outbox.sent_as(entry.tx, target_event_id)
         early = sent is None and await outbox.request_waiting_in(entry.tx, event.room_id)
         request = await requests.get(entry.tx, sent[0]) if sent and sent[0] is not None else None
     if not early and (request is None or sent is None or sent[2] != event.room_id):
-        return await _done(desk, event)
+        return await desk.done(event)
     room = await desk.authority.admin_room()
     if not room.is_moderator(event.sender):
-        return await _done(desk, event)
+        return await desk.done(event)
     if request is None or sent is None:
         return False  # perhaps it stands under a message whose event_id we haven't heard yet
     asks_approval = request.kind is Kind.OWN and sent[1].startswith(approval.ASKED)
     if not asks_approval and (request.kind is not Kind.MODERATION or sent[1] != "card"):
-        return await _done(desk, event)
+        return await desk.done(event)
     if not await _counts(desk, event, request, room, identities):
         return True
     if asks_approval:
@@ -219,8 +219,3 @@ class Recheck:
         if request.confirmation_event_id in {event_id for _, _, event_id in standing}:
             return None
         return ConfirmationWithdrawn(request.confirmer_id or "")
-
-
-async def _done(desk: Desk, event: Incoming) -> bool:
-    async with desk.ledger.entry(event):
-        return True

@@ -31,6 +31,11 @@ class Desk:
     def server_name(self) -> str:
         return self.settings.homeserver.server_name
 
+    async def done(self, event: Incoming) -> bool:
+        """Marks an event as handled that nothing follows from. Always True: it needs no more attention."""
+        async with self.ledger.entry(event):
+            return True
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

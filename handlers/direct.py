@@ -43,11 +43,11 @@ class DirectGate:
         if event.type == "m.room.member":
             return await self._membership(event, user_id)
         if event.type not in ("m.room.message", "m.reaction") or event.sender != user_id:
-            return await self._done(event)
+            return await self._desk.done(event)
         # Whoever floods it with a stolen session doesn't keep the person from stopping it with another.
         stops = own_confirmation.stops(event, self._desk.settings.command_prefix)
         if not (self._stops if stops else self._throttle).allows(user_id):
-            return await self._done(event)
+            return await self._desk.done(event)
         try:
             state = await self._desk.authority.room(event.room_id)
         except Forbidden:
@@ -61,7 +61,7 @@ class DirectGate:
     async def _said(self, event: Incoming, state: RoomState) -> bool:
         message = read(event.content, self._desk.settings.command_prefix)
         if message is None or (message.is_edit and message.command is None):
-            return await self._done(event)
+            return await self._desk.done(event)
         shut = self._shut(event, message, state)
         if shut is not None:
             async with self._desk.ledger.entry(event) as entry:
@@ -94,10 +94,10 @@ class DirectGate:
         """Somebody came or went."""
         membership, who = event.content.get("membership"), event.state_key
         if who in (user_id, self._desk.bot_id):
-            return await self._over(event) if membership in ("leave", "ban") else await self._done(event)
+            return await self._over(event) if membership in ("leave", "ban") else await self._desk.done(event)
         if membership in ("join", "invite", "knock"):
             return await self._not_alone(event, user_id)
-        return await self._done(event)
+        return await self._desk.done(event)
 
     async def _not_alone(self, event: Incoming, user_id: str) -> bool:
         """A third one is here: nothing about an account is said here any more, and what hasn't begun stops."""
@@ -119,7 +119,3 @@ class DirectGate:
     async def _close(self, entry: Entry, room_id: str) -> None:
         if await conversations.with_whom(entry.tx, room_id) is not None:
             await entry.leave(room_id)
-
-    async def _done(self, event: Incoming) -> bool:
-        async with self._desk.ledger.entry(event):
-            return True
