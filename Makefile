@@ -65,15 +65,15 @@ check: lint test-quick crash-short fuzz-short ## everything that has to pass bef
 
 .PHONY: fuzz
 fuzz: $(READY) ## tens of thousands of random events and to-device messages through the parsing path (minutes)
-	$(BIN)/python -m sandbox.fuzz $(ARGS)
+	$(BIN)/python -m stress.fuzz $(ARGS)
 
 .PHONY: fuzz-short
 fuzz-short: $(READY) ## the same for half a minute
-	$(BIN)/python -m sandbox.fuzz --pieces 100 --seconds 20 $(ARGS)
+	$(BIN)/python -m stress.fuzz --pieces 100 --seconds 20 $(ARGS)
 
 .PHONY: crash-sync
 crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, and count (minutes)
-	$(BIN)/python -m sandbox.crash_sync $(ARGS)
+	$(BIN)/python -m stress.crash_sync $(ARGS)
 
 .PHONY: demo
 demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)
@@ -81,11 +81,11 @@ demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it
 
 .PHONY: crash
 crash: $(READY) ## kill bot and homeserver at every point of every step of a removal (an hour)
-	$(BIN)/python -m sandbox.crash
+	$(BIN)/python -m stress.crash
 
 .PHONY: crash-short
 crash-short: $(READY) ## a fair sample of that (a minute; part of `make check`)
-	$(BIN)/python -m sandbox.crash --short
+	$(BIN)/python -m stress.crash --short
 
 .PHONY: bench
 bench: $(READY) ## how fast: a removal against the same calls by hand, commands with years of work in the database

@@ -11,18 +11,15 @@ import signal
 import sys
 from pathlib import Path
 
-import accept_cli
-import app
-import audit_cli
-import check
+from cli import accept, audit, check, run
 from config import ConfigError, Log, Settings, load, warnings
-from homeserver.machine import DiskError
-from homeserver.store import DeadToken, MatrixError
+from homeserver.client.credentials import DeadToken, MatrixError
+from homeserver.encryption.machine import DiskError
 from storage.audit_export import FORMATS
 from storage.database import FILE, StorageError
 from texts import Texts, UnknownLanguage
 
-OUR_LOGGERS = ("app", "authority", "handlers", "homeserver", "ledger", "receiver", "runner", "storage")
+OUR_LOGGERS = ("cli", "engine", "handlers", "homeserver", "lethe", "storage")
 EXIT_CANNOT_RUN = 1
 EXIT_DEAD_TOKEN = 3
 
@@ -51,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             return asyncio.run(_audit(settings, options))
         if options.command == "accept":
             return asyncio.run(_accept(settings, options.user))
-        app.data_dir_ready(settings.data_dir)
+        run.data_dir_ready(settings.data_dir)
         asyncio.run(_run(settings))
     except DeadToken as error:
         print(f"Lethe has to stop: {error}", file=sys.stderr)
@@ -61,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"Lethe has to stop: the encryption keys in {settings.data_dir} can't be written: {error}", file=sys.stderr
         )
         return EXIT_CANNOT_RUN
-    except (app.CannotRun, MatrixError, StorageError) as error:
+    except (run.CannotRun, MatrixError, StorageError) as error:
         print(f"Lethe can't run: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     return 0
@@ -104,14 +101,14 @@ def _database(settings: Settings) -> Path:
 
 async def _accept(settings: Settings, user_id: str) -> int:
     texts = Texts(settings.language, settings.command_prefix)
-    return await accept_cli.accept(_database(settings), user_id, texts)
+    return await accept.accept(_database(settings), user_id, texts)
 
 
 async def _audit(settings: Settings, options: argparse.Namespace) -> int:
     path = _database(settings)
     if options.action == "export":
-        return await audit_cli.write(path, options.format)
-    return await audit_cli.verify(path, options.head, Texts(settings.language, settings.command_prefix))
+        return await audit.write(path, options.format)
+    return await audit.verify(path, options.head, Texts(settings.language, settings.command_prefix))
 
 
 async def _run(settings: Settings) -> None:
@@ -119,7 +116,7 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await app.run(settings, stop)
+    await run.run(settings, stop)
 
 
 class _JsonLines(logging.Formatter):

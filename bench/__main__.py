@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bench import history, removal
-from runner.steps import PAUSE
+from engine.steps import PAUSE
 
 
 async def main() -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.filling import MODERATOR, ROOM, fill, target
-from events import DeviceTrust, Incoming
-from handlers import audit as audit_handler
-from handlers import requests as requests_handler
+from engine.unit_of_work import Ledger
+from handlers.admin_room import audit as audit_handler
+from handlers.admin_room import requests as requests_handler
+from handlers.admin_room.commands import for_admin_room
 from handlers.command import UsageError, parse
-from handlers.commands import for_admin_room
-from handlers.desk import Asked, Desk
-from handlers.words import read
-from ledger import Ledger
+from handlers.context import Context, ModeratorCommand
+from handlers.message import read
+from removal.incoming import DeviceTrust, Incoming
 from sandbox.homeserver import Homeserver
 from sandbox.scene import Scene
 from storage.database import Database
@@ -31,7 +31,7 @@ SMALL = 40
 ROUNDS = 40
 STARTS = 5
 
-Handler = Callable[[Desk, Asked], Awaitable[None]]
+Handler = Callable[[Context, ModeratorCommand], Awaitable[None]]
 COMMANDS: tuple[tuple[str, Handler], ...] = (
     ("!status R1", requests_handler.status),
     ("!requests", requests_handler.listing),
@@ -50,7 +50,7 @@ class Bench:
         self._database = Database(path)
         ledger = Ledger(self._database, Texts(), lambda: time.time_ns() // 1_000_000, lambda: ROOM)
         nobody = cast(Any, None)  # these handlers ask neither the homeserver nor the settings
-        self._desk = Desk(ledger, nobody, nobody, nobody, nobody)
+        self._context = Context(ledger, nobody, nobody, nobody, nobody)
         self._commands = for_admin_room("!")
         self._number = 0
 
@@ -66,10 +66,10 @@ class Bench:
         """What one command takes, from the handler's call to the commit of the answer."""
         asked = self._asked(text)
         began = time.perf_counter()
-        await handler(self._desk, asked)
+        await handler(self._context, asked)
         return time.perf_counter() - began
 
-    def _asked(self, text: str) -> Asked:
+    def _asked(self, text: str) -> ModeratorCommand:
         self._number += 1
         content = {"msgtype": "m.text", "body": text}
         event = Incoming(
@@ -83,7 +83,7 @@ class Bench:
         parsed = parse(command, message, "lethe.test")
         if isinstance(parsed, UsageError):
             raise ValueError(f"{text}: {parsed}")
-        return Asked(event, parsed, cast(Any, None))
+        return ModeratorCommand(event, parsed, cast(Any, None))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import statistics
 import time
 from urllib.parse import quote
 
-from runner.steps import PAUSE
+from engine.steps import PAUSE
 from sandbox.homeserver import Homeserver
 from sandbox.scene import Scene
 

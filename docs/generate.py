@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from handlers.admin_room.commands import for_admin_room
 from handlers.command import Command, usage
-from handlers.commands import for_admin_room, for_direct_messages
+from handlers.direct.commands import for_direct_messages
 from removal.lifecycle import BACK_OFF_MS, TRANSITIONS
 from removal.plan import STEPS, Kind, Media, Options, Proof, StepSpec, proofs_for, steps_for
 from removal.request import State

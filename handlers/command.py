@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from handlers.words import DASHES, LinkKind, Message, Word
+from handlers.message import DASHES, LinkKind, Message, Word
 from removal.ids import USER_ID_MAX_BYTES, InvalidUserID, UserID, parse_reference
 from removal.times import parse_duration, parse_moment
 
@@ -206,7 +206,7 @@ def parse(command: Command, message: Message, server_name: str) -> Parsed | Usag
 
     Args:
         command: the declaration.
-        message: what `handlers.words.read` made of the event.
+        message: what `handlers.message.read` made of the event.
         server_name: the server that a short `@user` means.
     """
     if message.unfinished_quote:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from events import Incoming
-from handlers.desk import Desk
-from handlers.own_rules import alone_together
+from handlers.admin_room.upgrade import Upgrade
+from handlers.context import Context
+from handlers.direct.rules import alone_together
 from handlers.throttle import Throttle
-from handlers.upgrade import Upgrade
-from homeserver.api import Forbidden, NotFound
+from homeserver.client.api import Forbidden, NotFound
+from removal.incoming import Incoming
 from removal.plan import Kind
 from storage import conversations, requests
 
@@ -31,16 +31,16 @@ class Door(Protocol):
 class Invites:
     """Answers invitations."""
 
-    def __init__(self, desk: Desk, door: Door, upgrade: Upgrade) -> None:
-        self._desk = desk
+    def __init__(self, context: Context, door: Door, upgrade: Upgrade) -> None:
+        self._context = context
         self._door = door
         self._upgrade = upgrade
-        self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, desk.ledger.clock)
+        self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, context.ledger.clock)
 
     async def answer(self, event: Incoming) -> bool:
         """Answers one invitation; True once it needs no more attention. Raises: HomeserverError."""
         try:
-            if event.room_id == self._desk.authority.admin_room_id:
+            if event.room_id == self._context.authority.admin_room_id:
                 await self._door.join(event.room_id)
                 log.info("joined the admin room %s, invited by %s", event.room_id, event.sender)
                 await self._audit(event, "InviteAccepted")
@@ -58,21 +58,21 @@ class Invites:
     async def _direct(self, event: Incoming) -> None:
         refusal = await self._refusal(event)
         if refusal is not None:
-            async with self._desk.ledger.entry() as entry:
-                why = entry.words("declined", refusal, server=self._desk.server_name)
+            async with self._context.ledger.entry() as entry:
+                why = entry.words("declined", refusal, server=self._context.server_name)
             await self._door.leave(event.room_id, why)
             await self._audit(event, "InviteDeclined", refusal)
             return
         # Known as a conversation before the bot is in it: what is said right after the join finds its way.
-        async with self._desk.ledger.entry() as entry:
+        async with self._context.ledger.entry() as entry:
             await conversations.open_with(entry.tx, event.room_id, event.sender, entry.now)
         try:
             await self._door.join(event.room_id)
         except (Forbidden, NotFound):
-            async with self._desk.ledger.entry() as entry:
+            async with self._context.ledger.entry() as entry:
                 await conversations.close(entry.tx, event.room_id)
             raise
-        async with self._desk.ledger.entry(event) as entry:
+        async with self._context.ledger.entry(event) as entry:
             await entry.post(event.room_id, "own_greeting", event.room_id)
             for request in await requests.open_for(entry.tx, event.sender):
                 if request.kind is Kind.OWN:
@@ -80,16 +80,16 @@ class Invites:
             await entry.audit("ConversationOpened", actor=event.sender)
 
     async def _refusal(self, event: Incoming) -> str | None:
-        if not self._desk.authority.policy.is_local(event.sender):
+        if not self._context.authority.policy.is_local(event.sender):
             return "remote"
-        if not self._desk.settings.self_service.enabled:
+        if not self._context.settings.self_service.enabled:
             return "switched_off"
         # Joined and invited together, from the homeserver itself: an invitation's own state shows nobody.
-        state = await self._desk.authority.members_before_joining(event.room_id)
-        if not alone_together(state, self._desk.bot_id, event.sender):
+        state = await self._context.authority.members_before_joining(event.room_id)
+        if not alone_together(state, self._context.bot_id, event.sender):
             return "not_alone"
         return None
 
     async def _audit(self, event: Incoming, action: str, because: str = "") -> None:
-        async with self._desk.ledger.entry(event) as entry:
+        async with self._context.ledger.entry(event) as entry:
             await entry.audit(action, actor=event.sender, room=event.room_id, because=because)

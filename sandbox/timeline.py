@@ -1,4 +1,4 @@
-"""What a client has seen: events in the order of arrival, and what follows from them (edits, redactions, reactions)."""
+"""What a client has seen: events in the order of session, and what follows from them (edits, redactions, reactions)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Reaction:
 
 
 class Timeline:
-    """All events seen, in the order of arrival."""
+    """All events seen, in the order of session."""
 
     def __init__(self) -> None:
         self.events: list[Seen] = []
@@ -147,12 +147,12 @@ class Timeline:
         return Message(event, edits[-1] if edits and not event.redacted else event.content, len(edits))
 
     def messages(self, room_id: str) -> list[Message]:
-        """Return a room's messages in the order of arrival, with edits applied, without redacted ones."""
+        """Return a room's messages in the order of session, with edits applied, without redacted ones."""
         shown = (self.message(e.event_id) for e in self.events if e.room_id == room_id and not e.redacted)
         return [message for message in shown if message is not None]
 
     def reactions_on(self, event_id: str) -> list[Reaction]:
-        """Return the reactions on an event that stand, in the order of arrival."""
+        """Return the reactions on an event that stand, in the order of session."""
         return [
             Reaction(event.sender, _text(event.content["m.relates_to"], "key"), event.event_id)
             for event in self.events

@@ -114,7 +114,7 @@ class Watching:
         )
 
     def messages(self, room_id: str) -> list[Message]:
-        """Return a room's readable messages in the order of arrival, with edits applied."""
+        """Return a room's readable messages in the order of session, with edits applied."""
         return self.timeline.messages(room_id)
 
     def message(self, event_id: str) -> Message | None:

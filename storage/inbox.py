@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from events import DeviceTrust, Incoming
+from removal.incoming import DeviceTrust, Incoming
 from storage.database import Row, Transaction
 
 # `status <> 'handled'` stands in the queries beside what implies it: SQLite uses a partial index only where the index's

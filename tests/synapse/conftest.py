@@ -10,13 +10,13 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from homeserver.api import Api
-from homeserver.synapse import Synapse
+from homeserver.accounts.synapse import Synapse
+from homeserver.client.api import Api
 from sandbox.homeserver import Homeserver
 from sandbox.proxy import Proxy
 from sandbox.scene import Scene
 from tests.conftest import Account, People
-from tests.synapse.inside import Inside, MakeInside
+from tests.support.in_process_bot import Inside, MakeInside
 
 
 @pytest_asyncio.fixture

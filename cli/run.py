@@ -1,0 +1,291 @@
+"""The running bot: everything wired together, started in order, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+
+from config import Settings
+from engine.housekeeping import Housekeeping
+from engine.receiver import CLOCKS_DIFFER_MS, Receiver
+from engine.runner import Runner
+from engine.sender import OutboxSender
+from engine.steps import Steps
+from engine.unit_of_work import Clock, Ledger
+from handlers.admin_room.commands import for_admin_room
+from handlers.admin_room.confirmation import Recheck
+from handlers.admin_room.gate import AdminRoomGate
+from handlers.admin_room.moderators import ModeratorIdentities
+from handlers.admin_room.upgrade import Upgrade
+from handlers.admin_room.watch import Watch
+from handlers.authority import Authority, Policy
+from handlers.context import Context
+from handlers.direct.commands import for_direct_messages
+from handlers.direct.gate import DirectGate
+from handlers.direct.room import DirectRoomFinder
+from handlers.dispatch import Dispatcher
+from handlers.invites import Invites
+from handlers.sole_admin_counter import SoleAdminCounter
+from handlers.undecryptable import Undecryptable
+from homeserver.accounts.synapse import Synapse
+from homeserver.client.api import Api, BadToken, HomeserverError
+from homeserver.client.backoff import Backoff
+from homeserver.client.credentials import DeadToken
+from homeserver.client.files import Files
+from homeserver.client.matrix_client import MatrixClient
+from homeserver.client.rooms import Rooms
+from homeserver.encryption.cross_signing import IdentityStatus
+from storage import meta
+from storage.database import FILE, Database
+from texts import Texts, plain
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class CannotRun(Exception):
+    """The bot can't run like this; `str()` says what is wrong and how to mend it."""
+
+
+def now_ms() -> int:
+    """The clock. Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) -> None:
+    """Runs the bot until `stop` is set.
+
+    Args:
+        clock: gives the time in milliseconds since 1970.
+
+    Raises:
+        CannotRun: something has to be mended first.
+        homeserver.client.credentials.DeadToken: the homeserver doesn't accept the access token any more.
+        StorageError: the database can't be used.
+    """
+    home = settings.homeserver
+    matrix = MatrixClient(
+        home.url,
+        home.user_id,
+        settings.data_dir,
+        home.password.get_secret_value() if home.password else None,
+        home.access_token.get_secret_value() if home.access_token else None,
+        home.device_id,
+    )
+    database = Database(settings.data_dir / FILE)
+    try:
+        if not await _unless_stopped(asyncio.create_task(_arrive(home.url, matrix)), stop):
+            return
+        await database.open()
+        rooms, synapse = Rooms(matrix.api), Synapse(matrix.api)
+        ready = asyncio.create_task(_ready(settings, rooms, synapse, database))
+        if await _unless_stopped(ready, stop):
+            await _serve(settings, matrix, rooms, synapse, database, ready.result(), stop, clock)
+    finally:
+        await matrix.close()
+        await database.close()
+
+
+async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
+    """Waits for a task, or for the end. Whether the task was finished."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return False
+    task.result()
+    return True
+
+
+async def _arrive(url: str, matrix: MatrixClient) -> None:
+    """Logs in or comes back, on a server on which a deactivation holds; waits as long as it is away.
+
+    Raises:
+        CannotRun: the server's accounts live in MAS.
+        MatrixError: the bot can't be on Matrix like this.
+    """
+    # First: such a server refuses a log-in with a password too, and its answer explains nothing.
+    async with aiohttp.ClientSession() as session:
+        delegated = await _answered(Synapse(Api(session, url, None)).uses_mas)
+    if delegated:
+        raise CannotRun(
+            "The accounts of this homeserver live in the Matrix Authentication Service (MAS). There, Synapse's own "
+            "deactivation answers “done” and the account can log in again, so Lethe doesn't run here yet."
+        )
+    await matrix.start()
+
+
+async def _ready(settings: Settings, rooms: Rooms, synapse: Synapse, database: Database) -> str:
+    """Makes sure that the bot can remove accounts, and says which room it obeys; waits as long as nobody answers.
+
+    Raises:
+        CannotRun: it can't, or the room isn't clear.
+        DeadToken: the homeserver doesn't accept the access token any more.
+    """
+    if not await _answered(synapse.is_admin):
+        raise CannotRun(
+            "The bot's account isn't a server admin, so it can't remove anybody. Make it one "
+            '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
+        )
+    return await _answered(lambda: pinned_admin_room(settings, rooms, database))
+
+
+async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Asks until the homeserver gives an answer that can be used.
+
+    Raises:
+        DeadToken: the homeserver doesn't accept the access token any more.
+    """
+    backoff = Backoff()
+    while True:
+        try:
+            return await ask()
+        except HomeserverError as error:
+            if isinstance(error, BadToken) and error.errcode == "M_UNKNOWN_TOKEN":
+                raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
+            wait = backoff.next_wait(error)
+            log.warning("The homeserver can't be asked yet: %s. Trying again in %.0f s.", error, wait)
+            await asyncio.sleep(wait)
+
+
+async def _serve(
+    settings: Settings,
+    matrix: MatrixClient,
+    rooms: Rooms,
+    synapse: Synapse,
+    database: Database,
+    admin_room_id: str,
+    stop: asyncio.Event,
+    clock: Clock,
+) -> None:
+    policy = Policy.of(settings)
+    authority = Authority(rooms, synapse, policy, admin_room_id)
+    texts = Texts(settings.language, settings.command_prefix)
+    if matrix.identity.status is not IdentityStatus.OK:
+        words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
+        log.error("%s", plain(str(words)))
+    ledger = Ledger(database, texts, clock, lambda: authority.admin_room_id)
+    context = Context(ledger, authority, synapse, settings, Files(matrix.api))
+    receiver = Receiver(ledger, policy.bot_id)
+    outbox_sender = OutboxSender(ledger, matrix, lambda: authority.admin_room_id, DirectRoomFinder(context, rooms))
+    runner = Runner(ledger, Steps(synapse), Recheck(context), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    prefix = settings.command_prefix
+    watch = Watch(context)
+    upgrade = Upgrade(context, matrix, watch)
+    dispatcher = Dispatcher(
+        context,
+        AdminRoomGate(context, for_admin_room(prefix), ModeratorIdentities(context, matrix), watch, upgrade),
+        DirectGate(context, for_direct_messages(prefix)),
+        Invites(context, matrix, upgrade),
+    )
+
+    async def back() -> None:
+        """The homeserver answers again: what waits is tried at once, and only then does the back-off go on."""
+        outbox_sender.nudge()
+        runner.nudge()
+        await ledger.notify()
+
+    since = await receiver.since()
+    log.info("Lethe is running as %s, admin room %s", policy.bot_id, admin_room_id)
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in {
+            "sync": matrix.sync_forever(since, receiver.store, stop, receiver.poll_ms, back),
+            "dispatcher": dispatcher.run(),
+            "outbox sender": outbox_sender.run(),
+            "runner": runner.run(),
+            "unreadable": Undecryptable(context, receiver, matrix.decrypt).run(),
+            "counting": SoleAdminCounter(context).run(),
+            "watch": _look_at_admin_room(watch, upgrade),
+            "housekeeping": Housekeeping(ledger, context.files, settings.audit.retention).run(),
+        }.items()
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        pending: set[asyncio.Task[Any]] = {stopping, *tasks}
+        while not stop.is_set():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled() and (error := task.exception()):
+                    raise _cause(error)  # better down than half alive
+    finally:
+        for task in (stopping, *tasks):
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+        log.info("Lethe has stopped")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong first, where a task with tasks of its own failed."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _look_at_admin_room(watch: Watch, upgrade: Upgrade) -> None:
+    """What changed in the admin room while the bot was away."""
+    await _answered(watch.look)
+    await _answered(upgrade.look)
+
+
+async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database) -> str:
+    """The admin room's id. An alias is resolved once; from then on the id that it named then holds.
+
+    Raises:
+        CannotRun: the alias names no room, or by now another one than it did.
+        HomeserverError: it can't be asked, and nothing is pinned yet.
+    """
+    wanted = settings.admin_room
+    async with database.transaction() as tx:
+        pinned_for = await meta.get(tx, meta.ADMIN_ROOM_SETTING)
+        pinned = await meta.get(tx, meta.ADMIN_ROOM)
+    if pinned is not None and pinned_for == wanted:
+        if wanted.startswith("#"):
+            await _refuse_moved_alias(wanted, pinned, rooms)
+        return pinned
+    room_id = wanted
+    if wanted.startswith("#"):
+        found = await rooms.resolve_alias(wanted)
+        if found is None:
+            raise CannotRun(f"admin_room: the address {wanted} names no room. Check it, or give the room's id.")
+        room_id = found
+    async with database.transaction() as tx:
+        await meta.put(tx, meta.ADMIN_ROOM_SETTING, wanted)
+        await meta.put(tx, meta.ADMIN_ROOM, room_id)
+    return room_id
+
+
+async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
+    try:
+        now = await rooms.resolve_alias(alias)
+    except HomeserverError as error:
+        log.warning("the address %s can't be looked up, going on with %s: %s", alias, pinned, error)
+        return
+    if now is not None and now != pinned and not await rooms.lead_to_each_other(pinned, now):
+        raise CannotRun(
+            f"admin_room: the address {alias} led to {pinned} when it was first used and leads to {now} now. Whoever "
+            "moves an address would become moderator, so this isn't followed. If it is right, set admin_room to "
+            f'the id: "{now}".'
+        )
+
+
+def data_dir_ready(path: Path) -> None:
+    """Makes the data directory, for its owner alone.
+
+    Raises:
+        CannotRun: it can't be made or written.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise CannotRun(f"data_dir: {path} can't be made or used: {error.strerror}") from error

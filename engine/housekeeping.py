@@ -1,0 +1,73 @@
+"""What goes by itself after a while: files that were sent, old traces, names in the audit."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Protocol
+
+from engine.unit_of_work import Ledger
+from homeserver.client.api import HomeserverError
+from storage import audit, inbox, outbox, uploads
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+KEEP_TRACE_DAYS = 30
+"""How long handled events and sent messages that belong to no request leave a trace (their ids, not their content)."""
+LOOK_EVERY = 60.0
+"""Seconds between looks for files whose time is over."""
+
+
+class Files(Protocol):
+    """What is needed of the door to files."""
+
+    async def delete(self, uri: str) -> None:
+        """Takes a file off the server; one that is gone already is no error."""
+
+
+class Housekeeping:
+    """Looks after all that for as long as it runs."""
+
+    def __init__(self, ledger: Ledger, files: Files, retention: timedelta | None) -> None:
+        """Args: retention: how long the audit keeps names; None is for ever."""
+        self._ledger = ledger
+        self._files = files
+        self._retention = retention
+        self._pruned_ts: int | None = None
+        self._failed_until: int = 0
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        seen = -1
+        while True:
+            now = self._ledger.clock()
+            if self._pruned_ts is None or now >= self._pruned_ts + DAY_MS:
+                self._pruned_ts = now
+                await self._prune(now)
+            await self._take_off_files(now)
+            seen = await self._ledger.wait_for_change(seen, LOOK_EVERY)
+
+    async def _prune(self, now: int) -> None:
+        before = now - KEEP_TRACE_DAYS * DAY_MS
+        async with self._ledger.database.transaction() as tx:
+            await inbox.prune(tx, before)
+            await outbox.prune(tx, before)
+            await uploads.prune(tx, before)
+            if self._retention is not None:
+                await audit.forget_before(tx, now - int(self._retention.total_seconds() * 1000))
+
+    async def _take_off_files(self, now: int) -> None:
+        if now < self._failed_until:
+            return
+        async with self._ledger.database.transaction() as tx:
+            due = await uploads.due(tx, now)
+        for uri in due:
+            try:
+                await self._files.delete(uri)
+            except HomeserverError as error:
+                log.warning("%s can't be taken off the server yet: %s", uri, error)
+                self._failed_until = now + int(LOOK_EVERY * 1000)
+                return
+            async with self._ledger.database.transaction() as tx:
+                await uploads.deleted(tx, uri)

@@ -1,0 +1,88 @@
+"""Takes in what a sync brought: it is written down and committed together with the token. Nothing is acted on here."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.unit_of_work import Ledger
+from removal.incoming import Incoming, Invite, SyncBatch
+from storage import conversations, inbox, meta, requests
+from storage.database import Transaction
+
+SINCE = "since"
+CLOCKS_DIFFER_MS = 1_000
+"""How far the homeserver's clock may be behind ours before a reaction in time is taken for late."""
+POLL_MS = 30_000
+"""How long a sync waits for something to tell, where nothing has to be known earlier."""
+SHORTEST_POLL_MS = 250
+INVITE = "lethe.invite"
+"""The type under which an invite waits in the inbox; no homeserver sends it in a timeline."""
+
+
+class Receiver:
+    """The inbox's door. `store` is what the sync loop calls for every batch."""
+
+    def __init__(self, ledger: Ledger, bot_id: str) -> None:
+        self._ledger = ledger
+        self._bot_id = bot_id
+        self.new_keys = asyncio.Event()
+        """Set where keys arrived with which an event may be read that couldn't be before, and where such an event
+        arrived."""
+
+    async def since(self) -> str | None:
+        """The token to go on from; None before the first sync."""
+        async with self._ledger.database.transaction() as tx:
+            return await meta.get(tx, SINCE)
+
+    async def store(self, batch: SyncBatch) -> None:
+        """Stores a batch. Raises: StorageError; then nothing of it was stored and it will be brought again."""
+        async with self._ledger.entry() as entry:
+            # What was said before the bot ever listened isn't meant for it.
+            events = [] if batch.first else await self._meant_for_us(entry.tx, batch.events)
+            for event in events:
+                if self._matters(event):
+                    await inbox.add(entry.tx, event, entry.now)
+            for invite in batch.invites:
+                await self._add_invite(entry.tx, invite, batch.since, entry.now)
+            await meta.put(entry.tx, SINCE, batch.since)
+        if batch.new_sessions or any(event.undecryptable for event in events):
+            self.new_keys.set()
+
+    async def poll_ms(self) -> int:
+        """How long the next sync may wait: not much beyond the end of a prompt, which is told once we've heard all
+        that was said until then."""
+        async with self._ledger.database.transaction() as tx:
+            expires_ts = await requests.next_expiry(tx)
+        if expires_ts is None:
+            return POLL_MS
+        left = expires_ts + CLOCKS_DIFFER_MS + 50 - self._ledger.clock()
+        if left <= 0:
+            # One look more is needed. Where the prompt stays open even so, something else holds it up: no hurry then.
+            left = max(SHORTEST_POLL_MS, -left)
+        return min(left, POLL_MS)
+
+    def _matters(self, event: Incoming) -> bool:
+        return event.sender != self._bot_id or event.state_key is not None
+
+    async def _meant_for_us(self, tx: Transaction, events: list[Incoming]) -> list[Incoming]:
+        """Leaves out what was said in a room before the bot joined it: a server shows some of it to newcomers.
+
+        In a direct message, what was said since the invitation is meant for the bot too.
+        """
+        begins: dict[str, int] = {}
+        invited: dict[str, int] = {}
+        for position, event in enumerate(events):
+            if event.type != "m.room.member" or event.state_key != self._bot_id:
+                continue
+            membership = event.content.get("membership")
+            if membership == "invite":
+                invited[event.room_id] = position
+            elif membership == "join" and event.prev_membership != "join":  # else it's a new name or picture only
+                direct = await conversations.with_whom(tx, event.room_id) is not None
+                begins[event.room_id] = invited.get(event.room_id, position) if direct else position
+        return [event for position, event in enumerate(events) if position >= begins.get(event.room_id, 0)]
+
+    async def _add_invite(self, tx: Transaction, invite: Invite, since: str, now: int) -> None:
+        event_id = invite.event_id or f"invite {invite.room_id} {since}"
+        event = Incoming(event_id, invite.room_id, invite.inviter, INVITE, {}, now)
+        await inbox.add(tx, event, now)

@@ -1,0 +1,177 @@
+"""Sends what waits in the outbox: in order within a room, rooms independently of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from engine.unit_of_work import LEAVE, Ledger
+from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
+from homeserver.client.backoff import Outage
+from storage import outbox
+from storage.outbox import Outgoing
+
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 60.0
+"""Seconds between attempts while the homeserver can't be reached."""
+
+
+class Sender(Protocol):
+    """What the outbox sender needs of the Matrix client."""
+
+    async def send(self, room_id: str, event_type: str, content: dict[str, Any], txn_id: str) -> str:
+        """Sends one event and returns its event_id."""
+
+    async def leave(self, room_id: str) -> None:
+        """Leaves a room."""
+
+    async def forget(self, room_id: str) -> None:
+        """Forgets a room that was left."""
+
+
+Where = Callable[[Outgoing], Awaitable[str | None]]
+
+
+async def where_it_was_put(message: Outgoing) -> str | None:
+    """Every message goes to the room it was written for."""
+    return message.room_id
+
+
+class OutboxSender:
+    """Empties the outbox for as long as it runs."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sender: Sender,
+        keep_trying_in: Callable[[], str],
+        where: Where = where_it_was_put,
+        outage: Outage | None = None,
+    ) -> None:
+        """
+        Args:
+            keep_trying_in: gives the room (the admin room) whose messages are never given up.
+            where: asked before each message: which room it goes to by now, None where it means nothing to anybody.
+            outage: how long to leave a homeserver alone that doesn't answer.
+        """
+        self._ledger = ledger
+        self._sender = sender
+        self._where = where
+        self._keep_trying_in = keep_trying_in
+        self._paused_until: dict[str, float] = {}
+        self._waits: dict[str, float] = {}
+        self._busy: set[str] = set()
+        self._all_paused_until = 0.0
+        self._outage = outage or Outage()
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        seen = -1
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                loop_time = asyncio.get_running_loop().time()
+                now = self._ledger.clock()
+                async with self._ledger.database.transaction() as tx:
+                    waiting = await outbox.heads(tx, now)
+                    delayed = await outbox.next_ts(tx, now)
+                next_try = None if delayed is None else loop_time + (delayed - now) / 1000
+                for message in waiting:
+                    ready = max(self._paused_until.get(message.room_id, 0.0), self._all_paused_until)
+                    if message.room_id in self._busy:
+                        continue
+                    if self._outage.on:
+                        if self._busy:
+                            continue  # one is enough to find out; its end wakes us
+                        ready = max(ready, loop_time + self._outage.seconds())
+                    if ready > loop_time:
+                        next_try = min(next_try or ready, ready)
+                        continue
+                    self._busy.add(message.room_id)
+                    tasks.create_task(self._deliver(message))
+                timeout = None if next_try is None else max(0.05, next_try - loop_time)
+                seen = await self._ledger.wait_for_change(seen, timeout)
+
+    async def _deliver(self, message: Outgoing) -> None:
+        try:
+            await self._try(message)
+        except HomeserverError as error:
+            await self._failed(message, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # One message that can't be built must not hold up the others for ever.
+            log.exception("message %s to %s can't be sent", message.purpose, message.room_id)
+            await self._give_up(message)
+        finally:
+            self._busy.discard(message.room_id)
+            await self._ledger.notify()
+
+    async def _try(self, message: Outgoing) -> None:
+        content = message.content
+        room_id = await self._where(message)
+        if room_id is None:
+            await self._give_up(message)
+            return
+        if room_id != message.room_id and message.request_id is not None:
+            async with self._ledger.database.transaction() as tx:
+                await outbox.move(tx, message.request_id, message.room_id, room_id)
+            return
+        async with self._ledger.database.transaction() as tx:
+            if message.relates_to is not None:
+                related = await outbox.event_id_of(tx, message.relates_to)
+                if related is None:  # what it refers to was never sent
+                    await outbox.dropped(tx, message.seq)
+                    return
+                relation = {**content.get("m.relates_to", {}), "event_id": related}
+                content = {**content, "m.relates_to": relation}
+            if not await outbox.trying(tx, message.seq):
+                return
+        if message.event_type == LEAVE:
+            await self._leave(message)
+            return
+        event_id = await self._sender.send(message.room_id, message.event_type, content, message.txn_id)
+        async with self._ledger.database.transaction() as tx:
+            await outbox.sent(tx, message.seq, event_id)
+        self._waits.pop(message.room_id, None)
+        self._outage.answered()
+
+    async def _leave(self, message: Outgoing) -> None:
+        await self._sender.leave(message.room_id)
+        await self._sender.forget(message.room_id)
+        async with self._ledger.database.transaction() as tx:
+            await outbox.dropped(tx, message.seq)
+
+    async def _failed(self, message: Outgoing, error: HomeserverError) -> None:
+        now = asyncio.get_running_loop().time()
+        self._outage.failed(error)
+        if isinstance(error, RateLimited):
+            # Synapse counts messages per sender, not per room.
+            wait = error.retry_after if error.retry_after is not None else 5.0
+            self._all_paused_until = max(self._all_paused_until, now + wait + 0.05)
+            log.info("the homeserver limits our messages: waiting %.1f s", wait)
+            return
+        # A dead token says nothing about the message: it goes out once there is a new one.
+        lasting = isinstance(error, Refused) and not isinstance(error, Forbidden | NotFound | BadToken)
+        gone = isinstance(error, Forbidden | NotFound) and message.room_id != self._keep_trying_in()
+        if lasting or gone:
+            log.error("message %s to %s is given up: %s", message.purpose, message.room_id, error)
+            await self._give_up(message)
+            return
+        wait = min(self._waits.get(message.room_id, 0.5) * 2, LONGEST_WAIT)
+        self._waits[message.room_id] = wait
+        self._paused_until[message.room_id] = now + wait * random.uniform(0.7, 1.3)  # noqa: S311 - jitter
+        log.warning("message %s to %s waits: %s", message.purpose, message.room_id, error)
+
+    async def _give_up(self, message: Outgoing) -> None:
+        async with self._ledger.database.transaction() as tx:
+            await outbox.dropped(tx, message.seq)
+
+    def nudge(self) -> None:
+        """The homeserver answers again: nobody waits any longer."""
+        self._paused_until.clear()
+        self._waits.clear()
+        self._outage.answered()

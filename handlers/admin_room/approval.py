@@ -1,0 +1,80 @@
+"""A moderator's decision about a person's own removal, where the settings ask for one."""
+
+from __future__ import annotations
+
+from engine.unit_of_work import Entry
+from handlers.context import Context, ModeratorCommand
+from handlers.direct import rules as own_rules
+from removal.incoming import Incoming
+from removal.lifecycle import ApprovalRefused, Approved
+from removal.plan import Kind
+from removal.request import Request, State
+from storage import requests
+
+ASKED = "approval."
+"""What the purpose of a message begins with that asks for a moderator's approval."""
+
+
+async def reacted(context: Context, event: Incoming, request: Request, *, yes: bool) -> None:
+    """✅ or ❌ by a moderator under such a message. ❌ isn't enough: the person reads why."""
+    if yes and await _over(context, request, event):
+        return
+    async with context.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        if yes:
+            await _approve(entry, event, request)
+        else:
+            await entry.reply(event, "refuse_how", r=request)
+
+
+async def approve(context: Context, asked: ModeratorCommand) -> None:
+    """`!approve R7`."""
+    async with context.ledger.database.transaction() as tx:
+        named = await requests.get(tx, asked.parsed.reference("reference"))
+    if named is not None and named.kind is Kind.OWN and await _over(context, named, asked.event):
+        return
+    async with context.ledger.entry(asked.event) as entry:
+        request = await _named(entry, asked)
+        if request is not None:
+            await _approve(entry, asked.event, request)
+
+
+async def refuse(context: Context, asked: ModeratorCommand) -> None:
+    """`!refuse R7 --reason …`."""
+    reason = asked.parsed.text("--reason")
+    async with context.ledger.entry(asked.event) as entry:
+        request = await _named(entry, asked)
+        if request is None:
+            return
+        if not reason:
+            await entry.reply(asked.event, "refuse_how", r=request)
+            return
+        decision = await entry.apply(request, ApprovalRefused(asked.by, reason), actor=asked.by)
+        await _answer(entry, asked.event, request, decision.refusal, "refused")
+
+
+async def _over(context: Context, request: Request, event: Incoming) -> bool:
+    """Whether the account can't be removed any more, such as one that was suspended meanwhile. Both sides were told
+    then. Raises: HomeserverError."""
+    waits = request.state is State.AWAITING_APPROVAL
+    return waits and await own_rules.settle_if_changed(context, request, event)
+
+
+async def _approve(entry: Entry, event: Incoming, request: Request) -> None:
+    decision = await entry.apply(request, Approved(event.sender), actor=event.sender)
+    await _answer(entry, event, request, decision.refusal, "approved")
+
+
+async def _answer(entry: Entry, event: Incoming, request: Request, refusal: str, done: str) -> None:
+    if refusal:
+        await entry.not_changed(event, request, refusal)
+    else:
+        await entry.reply(event, "approval_given", r=request, done=done)
+
+
+async def _named(entry: Entry, asked: ModeratorCommand) -> Request | None:
+    request = await requests.get(entry.tx, asked.parsed.reference("reference"))
+    if request is None or request.kind is not Kind.OWN:
+        await entry.reply(asked.event, "unknown_reference", typed=asked.parsed.typed("reference"))
+        return None
+    return request

@@ -1,0 +1,43 @@
+"""`!audit` in the admin room: what was asked, decided and done, by whom."""
+
+from __future__ import annotations
+
+from handlers.context import Context, ModeratorCommand
+from storage import audit
+from storage.audit_export import FORMATS, export
+
+SHOWN = 30
+EXPORTED = 100_000
+"""Rows in one exported file at most; `bot.py audit export` gives all of them."""
+
+
+async def search(context: Context, asked: ModeratorCommand) -> None:
+    """Shows the newest rows that fit, or sends them as a file."""
+    wanted = (asked.parsed.text("--export") or "").lower()
+    if wanted and wanted not in FORMATS:
+        async with context.ledger.entry(asked.event) as entry:
+            await entry.reply(asked.event, "bad_option", problem="format", successor=wanted, at_ts=None)
+        return
+    async with context.ledger.database.transaction() as tx:
+        since = asked.parsed.duration("--since")
+        user = asked.parsed.optional_user("user")
+        limit = EXPORTED if wanted else SHOWN + 1
+        rows = await audit.find(
+            tx,
+            user_id=str(user) if user else None,
+            request_id=asked.parsed.reference("--request") if "--request" in asked.parsed.values else None,
+            since_ts=None if since is None else context.ledger.clock() - int(since.total_seconds() * 1000),
+            limit=limit,
+        )
+    if not wanted:
+        async with context.ledger.entry(asked.event) as entry:
+            await entry.reply(asked.event, "audit", rows=rows[:SHOWN], more=len(rows) > SHOWN)
+            await entry.audit("Looked", actor=asked.by, target=str(user) if user else None, command="audit")
+        return
+    data = export(reversed(rows), wanted).encode()
+    name = f"audit.{wanted}"
+    kind = "text/csv" if wanted == "csv" else "application/x-ndjson"
+    content = await context.files.upload(data, name, kind, encrypted=asked.room.state.encrypted)
+    async with context.ledger.entry(asked.event) as entry:
+        await entry.reply_file(asked.event, content)
+        await entry.audit("AuditExported", actor=asked.by, rows=len(rows))

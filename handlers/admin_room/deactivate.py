@@ -1,0 +1,201 @@
+"""`!deactivate` in the admin room."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+
+from engine.unit_of_work import Entry
+from handlers.context import Context, ModeratorCommand
+from removal.facts import Facts
+from removal.ids import UserID
+from removal.incoming import DeviceTrust
+from removal.lifecycle import Replaced
+from removal.plan import ALL_ROOMS, Kind, Media, Options
+from removal.protection import Refusal, refuse_account, refuse_name
+from removal.request import UNCONFIRMED, ConfirmedBy, Request, Rules, State
+from storage import requests
+
+HOUR_MS = 3_600_000
+SIMILAR, SIMILAR_SEARCHED = 3, 50
+"""How many similar accounts are shown for one that doesn't exist, and among how many they are sought."""
+LONGEST_DELAY_MS = 366 * 24 * HOUR_MS
+"""How far ahead a removal can be scheduled: longer is a typing error."""
+
+
+async def deactivate(context: Context, asked: ModeratorCommand) -> None:
+    """Shows what would happen to an account, and asks."""
+    target = asked.parsed.user("user")
+    options = options_of(asked)
+    if await _bad_options(context, asked, target):
+        return
+    facts = await _look_or_refuse(context, asked, target, options)
+    if facts is None:
+        return
+    request = await _request(context, asked, target, options, facts)
+    if asked.parsed.flag("--dry-run"):
+        async with context.ledger.entry(asked.event) as entry:
+            await entry.reply(asked.event, "dry_run", r=request)
+            await entry.audit("DryRun", actor=asked.by, target=str(target))
+        return
+    async with context.ledger.entry(asked.event) as entry:
+        for other in await requests.open_for(entry.tx, str(target)):
+            if other.kind is Kind.OWN:
+                continue  # a moderator needn't wait for a person's own request
+            if other.requester_id != asked.by or other.state not in UNCONFIRMED:
+                card = await entry.card_event_id(other)
+                await entry.reply(asked.event, "already_open", r=other, card_event_id=card)
+                await entry.audit("Refused", other, actor=asked.by, because="already_open")
+                return
+        await _open(entry, request, asked.event.trust)
+
+
+def options_of(asked: ModeratorCommand) -> Options:
+    """What the command asks for beside the deactivation itself."""
+    parsed = asked.parsed
+    successor = parsed.optional_user("--handover")
+    media = Media.DELETE if parsed.flag("--media") else Media.QUARANTINE if parsed.flag("--quarantine") else Media.KEEP
+    return Options(
+        erase=parsed.flag("--erase"),
+        redact=parsed.flag("--redact"),
+        media=media,
+        forget_sso=parsed.flag("--forget-sso"),
+        handover=((ALL_ROOMS, str(successor)),) if successor else (),
+    )
+
+
+def when(context: Context, asked: ModeratorCommand) -> int | None:
+    """The time asked for by `--in` or `--at`, milliseconds since 1970."""
+    length, moment = asked.parsed.duration("--in"), asked.parsed.moment("--at")
+    if length is not None:
+        return context.ledger.clock() + int(length.total_seconds() * 1000)
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+async def _bad_options(context: Context, asked: ModeratorCommand, target: UserID) -> bool:
+    """Whether options make no sense, which has been said then."""
+    problem = ""
+    at_ts, successor = when(context, asked), asked.parsed.optional_user("--handover")
+    if at_ts is not None and at_ts < context.ledger.clock():
+        problem = "past"
+    elif at_ts is not None and at_ts > context.ledger.clock() + LONGEST_DELAY_MS:
+        problem = "too_far"
+    elif successor == target:
+        problem = "successor_is_target"
+    elif successor is not None and context.authority.policy.is_local(str(successor)):
+        account = await context.synapse.user(str(successor))
+        if account is None or account.deactivated:
+            problem = "successor_unknown"
+    if not problem:
+        return False
+    async with context.ledger.entry(asked.event) as entry:
+        await entry.reply(asked.event, "bad_option", problem=problem, successor=str(successor or ""), at_ts=at_ts)
+        await entry.audit("Refused", actor=asked.by, target=str(target), because=problem)
+    return True
+
+
+async def _open(entry: Entry, request: Request, trust: DeviceTrust) -> Request:
+    """Opens a request; an unconfirmed one by the same person for the same account gives way to it."""
+    replaced = [
+        other
+        for other in await requests.open_for(entry.tx, request.target_id)
+        if other.kind is request.kind and other.requester_id == request.requester_id
+    ]
+    request = await entry.open(request, trust=trust.value)
+    for other in replaced:
+        await entry.apply(other, Replaced(request.id))
+    return request
+
+
+async def _look_or_refuse(context: Context, asked: ModeratorCommand, target: UserID, options: Options) -> Facts | None:
+    """The account's facts; None where the answer was a refusal, which has been given."""
+    user_id = str(target)
+    refusal = refuse_name(user_id, asked.by, context.authority.surroundings(asked.room))
+    facts = None
+    if refusal is None:
+        facts = await context.authority.facts(user_id)
+        refusal = refuse_account(facts, erase=options.erase)
+    if refusal is None:
+        return facts
+    similar = await _similar(context, target) if refusal is Refusal.UNKNOWN else []
+    async with context.ledger.entry(asked.event) as entry:
+        await entry.reply(
+            asked.event, "refusal", refusal=refusal, user=user_id, server=context.server_name, similar=similar
+        )
+        await entry.audit("Refused", actor=asked.by, target=user_id, because=refusal.value)
+    return None
+
+
+async def _similar(context: Context, target: UserID) -> list[str]:
+    """Accounts that were perhaps meant by one that doesn't exist, the likeliest first. Raises: HomeserverError."""
+    name = target.localpart
+    found = await context.synapse.find_users(name, SIMILAR)
+    if not found:
+        # The homeserver finds what holds the text as it is: a slip is in one half of a name, hardly in both.
+        half = (len(name) + 1) // 2
+        for part in (name[:half], name[half:]):
+            found += await context.synapse.find_users(part, SIMILAR_SEARCHED) if len(part) > 1 else []
+        # By name alone: the server's, which all have in common, would make any two look alike.
+        names = {user_id[1:].partition(":")[0]: user_id for user_id in found}
+        found = [names[near] for near in difflib.get_close_matches(name, names, n=SIMILAR, cutoff=0.8)]
+    return [user_id for user_id in found if user_id != str(target)]
+
+
+async def _request(
+    context: Context, asked: ModeratorCommand, target: UserID, options: Options, facts: Facts
+) -> Request:
+    now = context.ledger.clock()
+    settings = context.settings
+    async with context.ledger.database.transaction() as tx:
+        lately = await requests.confirmed_since(tx, asked.by, now - HOUR_MS)
+    expires_after_ms = int(settings.confirmation.expires_after.total_seconds() * 1000)
+    return Request(
+        id=0,
+        kind=Kind.MODERATION,
+        requester_id=asked.by,
+        target_id=str(target),
+        room_id=asked.event.room_id,
+        command_event_id=asked.event.event_id,
+        created_ts=now,
+        expires_ts=now + expires_after_ms,
+        state=State.AWAITING_CONFIRMATION,
+        options=options,
+        rules=Rules(
+            confirmed_by=ConfirmedBy(settings.confirmation.confirmed_by),
+            expires_after_ms=expires_after_ms,
+            needs_other=lately >= settings.moderators.max_removals_per_hour,
+            by_reply=settings.confirmation.method == "reply" and asked.event.encrypted,
+        ),
+        facts=facts,
+        reason=asked.parsed.text("--reason") or "",
+        at_ts=when(context, asked),
+    )
+
+
+async def ask_again(context: Context, entry: Entry, request: Request, facts: Facts) -> Request:
+    """A new prompt with what is true now, in place of one whose account changed."""
+    now = entry.now
+    return await entry.open(
+        replace(
+            request,
+            id=0,
+            version=0,
+            created_ts=now,
+            expires_ts=now + request.rules.expires_after_ms,
+            state=State.AWAITING_CONFIRMATION,
+            facts=facts,
+            confirmer_id=None,
+            confirmed_ts=None,
+            confirmation_event_id=None,
+            confirmer_trust="",
+            due_ts=None,
+            reminded_ts=None,
+            started_ts=None,
+            ended_ts=None,
+            ended_by=None,
+            ended_because="",
+            steps=(),
+            retry_ts=None,
+            open_said=False,
+        )
+    )

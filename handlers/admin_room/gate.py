@@ -1,0 +1,122 @@
+"""The admin room's gates, in order, and what lies behind them: commands, answers and reactions of moderators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handlers import yes_no
+from handlers.admin_room import confirmation
+from handlers.admin_room.moderators import ModeratorIdentities
+from handlers.admin_room.upgrade import Upgrade
+from handlers.admin_room.watch import WATCHED, Watch
+from handlers.authority import AdminRoom
+from handlers.command_set import Commands
+from handlers.context import Context, ModeratorCommand
+from handlers.message import Message, read
+from handlers.throttle import Throttle
+from removal.incoming import Incoming
+from removal.plan import Kind
+from removal.request import Request
+from storage import requests
+
+ANSWERS_PER_10_MINUTES = 5
+"""Whoever isn't a moderator gets so many answers; more of their messages are passed over without a word."""
+
+
+class AdminRoomGate:
+    """Hears everything that is said in the admin room."""
+
+    def __init__(
+        self,
+        context: Context,
+        commands: Commands[ModeratorCommand],
+        identities: ModeratorIdentities,
+        watch: Watch,
+        upgrade: Upgrade,
+    ) -> None:
+        self._context = context
+        self._commands = commands
+        self._identities = identities
+        self._watch = watch
+        self._upgrade = upgrade
+        self._throttle = Throttle(ANSWERS_PER_10_MINUTES, 600_000, context.ledger.clock)
+
+    async def heard(self, event: Incoming) -> bool:
+        """Handles one event; False where it has to wait. Raises: HomeserverError."""
+        if event.state_key is not None:
+            return await self._changed(event)
+        if event.type == "m.room.message":
+            return await self._said(event)
+        if event.type == "m.reaction" and not event.encrypted:  # clients never encrypt them
+            return await confirmation.reacted(self._context, event, self._identities)
+        return await self._context.done(event)
+
+    async def _changed(self, event: Incoming) -> bool:
+        """The room's state changed. What the event says isn't believed: the room is looked at."""
+        joined = event.type == "m.room.member" and event.state_key == self._context.bot_id
+        if joined or event.type in WATCHED:
+            await self._watch.look()
+        if joined or event.type == "m.room.tombstone":
+            await self._upgrade.look()
+        return await self._context.done(event)
+
+    async def _said(self, event: Incoming) -> bool:
+        message = read(event.content, self._context.settings.command_prefix)
+        answered = await self._answered(event, message)
+        if message is None or (message.command is None and answered is None):
+            return await self._context.done(event)
+        room = await self._context.authority.admin_room()
+        # A prompt that asks for an encrypted answer asked in an encrypted room: it can't have become a plain one.
+        refusal = self._shut(event, message, room, encrypted=room.state.encrypted or answered is not None)
+        refusal = refusal or await self._other_identity(event)
+        if refusal is not None:
+            return await self._refuse(event, room, *refusal)
+        if answered is not None:
+            await confirmation.answered(self._context, event, room, *answered)
+            return True
+        found = await self._commands.understood(self._context, event, message)
+        if found is not None:
+            handler, parsed = found
+            await handler(self._context, ModeratorCommand(event, parsed, room))
+        return True
+
+    async def _answered(self, event: Incoming, message: Message | None) -> tuple[Request, bool] | None:
+        """The prompt that `yes R7` answers, and whether it says yes; None where no prompt asks for such an answer."""
+        found = yes_no.typed(message) if message is not None else None
+        if found is None:
+            return None
+        async with self._context.ledger.database.transaction() as tx:
+            request = await requests.get(tx, found[0])
+        if request is None or request.kind is not Kind.MODERATION or not request.rules.by_reply:
+            return None
+        return request, found[1]
+
+    def _shut(
+        self, event: Incoming, message: Message, room: AdminRoom, *, encrypted: bool
+    ) -> tuple[str, dict[str, Any]] | None:
+        """The first gate that is shut gives the answer."""
+        if message.is_edit:
+            return "edited", {}
+        if encrypted and not event.encrypted:
+            return "clear_text", {}
+        if event.encrypted and event.trust not in self._identities.trusted:
+            return "untrusted_device", {"trust": event.trust.value}
+        if not room.policy.allow_remote and not room.policy.is_local(event.sender):
+            return "not_local", {"server": self._context.server_name}
+        if not room.is_moderator(event.sender):
+            return "not_moderator", {}
+        if self._identities.required and not event.encrypted:
+            return "identity", {"what": "plain", "user": event.sender, "key": "", "required": True}
+        return None
+
+    async def _other_identity(self, event: Incoming) -> tuple[str, dict[str, Any]] | None:
+        what = await self._identities.refusal(event)
+        return None if what is None else ("identity", {"what": what, "user": event.sender, "key": "", "required": True})
+
+    async def _refuse(self, event: Incoming, room: AdminRoom, template: str, values: dict[str, Any]) -> bool:
+        if not room.is_moderator(event.sender) and not self._throttle.allows(event.sender):
+            return await self._context.done(event)
+        async with self._context.ledger.entry(event) as entry:
+            await entry.reply(event, template, **values)
+            await entry.audit("CommandRefused", actor=event.sender, because=template, detail=values.get("what", ""))
+        return True

@@ -1,0 +1,182 @@
+"""Who may do what, read from the homeserver at the very moment somebody asks. Nothing here is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+from config import Settings
+from homeserver.accounts.sole_admin import sole_admin_rooms
+from homeserver.accounts.synapse import Synapse
+from homeserver.client.rooms import Rooms, RoomState
+from removal.facts import Facts
+from removal.ids import InvalidUserID, UserID
+from removal.protection import Refusal, Surroundings, refuse_account, refuse_name
+
+COUNT_SECONDS = 2.0
+"""How long a prompt waits for the count of rooms where an account is the only admin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that authority follows."""
+
+    bot_id: str
+    power_level: int
+    users: tuple[str, ...]
+    allow_remote: bool
+    protected: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Policy:
+        """What the settings say of authority."""
+        return cls(
+            bot_id=settings.homeserver.user_id,
+            power_level=settings.moderators.power_level,
+            users=settings.moderators.users,
+            allow_remote=settings.moderators.allow_remote,
+            protected=settings.protected_users,
+        )
+
+    @property
+    def server_name(self) -> str:
+        return UserID.parse(self.bot_id).server_name
+
+    def is_local(self, user_id: str) -> bool:
+        """Whether this is an account of the bot's own homeserver."""
+        try:
+            return UserID.parse(user_id).server_name == self.server_name
+        except InvalidUserID:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRoom:
+    """The admin room as the homeserver shows it now."""
+
+    room_id: str
+    state: RoomState
+    policy: Policy
+
+    def is_moderator(self, user_id: str) -> bool:
+        """Whether this person may command and confirm: joined, and entitled by power or by the settings."""
+        if user_id == self.policy.bot_id or self.state.membership(user_id) != "join":
+            return False
+        if not self.policy.allow_remote and not self.policy.is_local(user_id):
+            return False
+        return user_id in self.policy.users or self.state.power(user_id) >= self.policy.power_level
+
+    def moderators(self) -> frozenset[str]:
+        """Everybody who may command and confirm now."""
+        return frozenset(user_id for user_id in self.state.joined() if self.is_moderator(user_id))
+
+    def could_moderate(self) -> frozenset[str]:
+        """Everybody who has the right, in the room or not: nobody of these is ever a target."""
+        named = {u for u, power in self.state.explicit_powers.items() if power >= self.policy.power_level}
+        return frozenset(named | set(self.policy.users) | self.moderators())
+
+
+class Authority:
+    """Reads the admin room and the accounts."""
+
+    def __init__(self, rooms: Rooms, synapse: Synapse, policy: Policy, admin_room_id: str) -> None:
+        self._rooms = rooms
+        self._synapse = synapse
+        self.policy = policy
+        self.admin_room_id = admin_room_id
+
+    async def admin_room(self) -> AdminRoom:
+        """Raises: HomeserverError."""
+        return AdminRoom(self.admin_room_id, await self._rooms.state(self.admin_room_id), self.policy)
+
+    async def room(self, room_id: str) -> RoomState:
+        """Any room that the bot is in, as it is now. Raises: HomeserverError."""
+        return await self._rooms.state(room_id)
+
+    async def room_id_of(self, room: str) -> str | None:
+        """The id of a room that was named by id or address; None where there is none. Raises: HomeserverError."""
+        return await self._rooms.resolve_alias(room) if room.startswith("#") else room
+
+    async def members_before_joining(self, room_id: str) -> RoomState:
+        """A room's members as the admin API tells them, joined and invited, before the bot is one of them.
+
+        Raises:
+            HomeserverError: it can't be told; NotFound where this server doesn't know the room.
+        """
+        return RoomState.from_events(await self._synapse.room_state(room_id, "m.room.member"))
+
+    async def state_before_joining(self, room_id: str) -> list[dict[str, Any]]:
+        """A room's whole state as the admin API tells it, joined or not.
+
+        Raises:
+            HomeserverError: it can't be told; NotFound where this server doesn't know the room.
+        """
+        return await self._synapse.room_state(room_id)
+
+    async def facts(self, user_id: str, *, count_for: float = COUNT_SECONDS) -> Facts | None:
+        """One look at an account; None where the homeserver doesn't know it.
+
+        Args:
+            count_for: seconds to spend on counting rooms where it is the only admin; 0 doesn't count.
+
+        Raises:
+            HomeserverError: something couldn't be read.
+        """
+        user = await self._synapse.user(user_id)
+        if user is None:
+            return None
+        devices, rooms, media = await asyncio.gather(
+            self._synapse.devices(user_id), self._synapse.joined_rooms(user_id), self._synapse.media_total(user_id)
+        )
+        facts = Facts(
+            displayname=user.displayname,
+            created_ts=user.creation_ts,
+            last_seen_ts=user.last_seen_ts,
+            devices=len(devices),
+            rooms=len(rooms),
+            threepids=user.threepid_media,
+            sso_providers=user.external_ids,
+            media=media,
+            admin=user.admin,
+            deactivated=user.deactivated,
+            erased=user.erased,
+            suspended=user.suspended,
+            locked=user.locked,
+            guest=user.is_guest,
+            appservice=user.appservice_id is not None,
+        )
+        if count_for <= 0:
+            return facts
+        return replace(facts, only_admin_in=await self.only_admin_in(user_id, rooms, seconds=count_for))
+
+    async def only_admin_in(
+        self, user_id: str, rooms: list[str] | None = None, *, seconds: float
+    ) -> tuple[str, ...] | None:
+        """Names of the rooms where this account is the only admin, or None where counting took too long."""
+        if rooms is None:
+            rooms = await self._synapse.joined_rooms(user_id)
+        counted = await sole_admin_rooms(self._synapse, user_id, rooms, seconds)
+        # Names may be of any length, and all of them are stored with the request.
+        return tuple((room.name or room.room_id)[:255] for room in counted.found) if counted.complete else None
+
+    async def refuse(
+        self, target_id: str, requester_id: str, facts: Facts | None, admin_room: AdminRoom, *, erase: bool
+    ) -> Refusal | None:
+        """Why a moderator may not remove this account, or None where he may."""
+        around = self.surroundings(admin_room)
+        return refuse_name(target_id, requester_id, around) or refuse_account(facts, erase=erase)
+
+    def surroundings(self, admin_room: AdminRoom) -> Surroundings:
+        """What the rules of protection need to know."""
+        return Surroundings(
+            bot_id=self.policy.bot_id,
+            server_name=self.policy.server_name,
+            protected=self.policy.protected,
+            moderators=admin_room.could_moderate(),
+            acting=admin_room.moderators(),
+        )
+
+    async def reactions(self, room_id: str, event_id: str) -> list[tuple[str, str, str]]:
+        """The reactions that stand under an event now: (sender, key, event_id)."""
+        return [(r.sender, r.key, r.event_id) for r in await self._rooms.reactions(room_id, event_id)]

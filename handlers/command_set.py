@@ -1,0 +1,101 @@
+"""The commands of one kind of room: finding the one that was typed, parsing it, and `!help`.
+
+Each command is declared once, in `handlers/admin_room/commands.py` or `handlers/direct/commands.py`; its words stand in
+`texts/` under the same name. The parser, `!help`, the usage lines and docs/commands.md follow from both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from engine.unit_of_work import Entry
+from handlers.command import Argument, Command, Kind, Parsed, UsageError, nearest, parse, usage
+from handlers.context import Context, DirectCommand, ModeratorCommand
+from handlers.message import Message
+from removal.incoming import Incoming
+
+CommandT = TypeVar("CommandT", ModeratorCommand, DirectCommand)
+Handler = Callable[[Context, CommandT], Awaitable[None]]
+
+HELP = Command("help", arguments=(Argument("command", Kind.WORD, required=False),))
+
+
+class Commands(Generic[CommandT]):
+    """The commands of one place."""
+
+    def __init__(
+        self, prefix: str, words: str, table: tuple[tuple[Command, Handler[CommandT]], ...], *, audited: bool = False
+    ) -> None:
+        """
+        Args:
+            words: what the groups of words begin with that belong to these commands.
+            audited: the audit has what couldn't be understood, too.
+        """
+        self._audited = audited
+        self._prefix = prefix
+        self._words = words
+        self._table: tuple[tuple[Command, Handler[CommandT]], ...] = table
+
+    @property
+    def all(self) -> tuple[Command, ...]:
+        """The declarations, in the order in which help shows them."""
+        return (HELP, *(command for command, _ in self._table))
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a command of this name."""
+        return self._find(name) is not None
+
+    async def understood(
+        self, context: Context, event: Incoming, message: Message
+    ) -> tuple[Handler[CommandT], Parsed] | None:
+        """What a message asks for; None where that can't be understood, which has been answered then."""
+        name = message.command or ""
+        command = self._find(name)
+        if command is None:
+            await self._unknown(context, event, name)
+            return None
+        parsed = parse(command, message, context.server_name)
+        if isinstance(parsed, UsageError):
+            async with context.ledger.entry(event) as entry:
+                await entry.reply(
+                    event, "usage_error", e=parsed, command=command.name, usage=usage(command, self._prefix)
+                )
+                await self._audit(entry, event, parsed.problem.value, command=command.name)
+            return None
+        handler = next((handler for declared, handler in self._table if declared is command), self._help)
+        return handler, parsed
+
+    def _find(self, name: str) -> Command | None:
+        return next((command for command in self.all if command.name == name), None)
+
+    async def _unknown(self, context: Context, event: Incoming, name: str) -> None:
+        near = nearest(name, [command.name for command in self.all])
+        async with context.ledger.entry(event) as entry:
+            await entry.reply(event, f"{self._words}unknown_command", typed=name, nearest=near)
+            await self._audit(entry, event, "unknown_command")
+
+    async def _audit(self, entry: Entry, event: Incoming, problem: str, command: str = "") -> None:
+        if self._audited:
+            await entry.audit("NotUnderstood", actor=event.sender, because=problem, command=command)
+
+    async def _help(self, context: Context, asked: CommandT) -> None:
+        """Shows the commands of this place, or one of them in full."""
+        name = (asked.parsed.text("command") or "").removeprefix(self._prefix).lower()
+        found = self._find(name)
+        if name and found is None:
+            await self._unknown(context, asked.event, name)
+            return
+        async with context.ledger.entry(asked.event) as entry:
+            if found is None:
+                commands = [(c.name, usage(c, self._prefix)) for c in self.all]
+                await entry.reply(asked.event, f"{self._words}help", commands=commands)
+            else:
+                await entry.reply(
+                    asked.event,
+                    "help_command",
+                    words=self._words,
+                    name=found.name,
+                    usage=usage(found, self._prefix),
+                    options=[(option.shown, option.name) for option in found.options],
+                )

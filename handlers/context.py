@@ -1,0 +1,65 @@
+"""What every handler has at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config import Settings
+from engine.unit_of_work import Ledger
+from handlers.authority import AdminRoom, Authority
+from handlers.command import Parsed
+from homeserver.accounts.synapse import Synapse
+from homeserver.client.files import Files
+from removal.incoming import Incoming
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The doors a handler may use: the ledger for what is decided, the authority for who may, Synapse for look-ups."""
+
+    ledger: Ledger
+    authority: Authority
+    synapse: Synapse
+    settings: Settings
+    files: Files
+
+    @property
+    def bot_id(self) -> str:
+        return self.settings.homeserver.user_id
+
+    @property
+    def server_name(self) -> str:
+        return self.settings.homeserver.server_name
+
+    async def done(self, event: Incoming) -> bool:
+        """Marks an event as handled that nothing follows from. Always True: it needs no more attention."""
+        async with self.ledger.entry(event):
+            return True
+
+
+@dataclass(frozen=True, slots=True)
+class ModeratorCommand:
+    """A moderator's command that passed the gates."""
+
+    event: Incoming
+    parsed: Parsed
+    room: AdminRoom
+    """The admin room as it was when the command was authorised."""
+
+    @property
+    def by(self) -> str:
+        return self.event.sender
+
+
+@dataclass(frozen=True, slots=True)
+class DirectCommand:
+    """A person's command in a direct message, which passed the gates."""
+
+    event: Incoming
+    parsed: Parsed
+    encrypted: bool
+    """Whether the conversation is."""
+
+    @property
+    def by(self) -> str:
+        return self.event.sender

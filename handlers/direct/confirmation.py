@@ -1,0 +1,117 @@
+"""A person's answers in a direct message: reactions, and their Matrix ID typed."""
+
+from __future__ import annotations
+
+from handlers import yes_no
+from handlers.command import UsageError, read_user
+from handlers.context import Context
+from handlers.direct import mydata
+from handlers.direct.rules import settle_if_changed
+from handlers.message import Message, read
+from handlers.yes_no import NO, YES, annotation
+from removal.incoming import Incoming
+from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped
+from removal.plan import Kind
+from removal.request import Request, State
+from storage import conversations, outbox, requests
+
+
+def stops(event: Incoming, prefix: str) -> bool:
+    """Whether this is `!cancel` or ❌."""
+    found = annotation(event)
+    if found is not None:
+        return found[1] in NO
+    message = read(event.content, prefix)
+    return message is not None and message.command == "cancel"
+
+
+async def reacted(context: Context, event: Incoming) -> bool:
+    """✅ or ❌ by the person. False where it can't be told yet what it stands under."""
+    found = annotation(event)
+    request, purpose = None, ""
+    if found is not None and found[1] in YES | NO:
+        async with context.ledger.entry() as entry:
+            sent = await outbox.sent_as(entry.tx, found[0])
+            if sent is None and await outbox.request_waiting_in(entry.tx, event.room_id):
+                return False  # perhaps it stands under a message whose event_id we haven't heard yet
+            if sent is not None and sent[0] is not None:
+                request, purpose = await requests.get(entry.tx, sent[0]), sent[1]
+    if found is None or request is None or request.kind is not Kind.OWN or request.requester_id != event.sender:
+        async with context.ledger.entry(event):
+            return True
+    decided = _meant(event, request, purpose, yes=found[1] in YES)
+    asked_now = isinstance(decided, Confirmed) and request.state is State.AWAITING_CONFIRMATION
+    if asked_now and await settle_if_changed(context, request, event):
+        return True
+    if decided is None:
+        async with context.ledger.entry(event) as entry:
+            if purpose == "card" and request.state is State.AWAITING_CONFIRMATION:
+                await entry.reply(event, "answer_in_writing", once_per=f"{request.id}", r=request, approval=False)
+            return True
+    await _apply(context, event, request, decided)
+    return True
+
+
+def _meant(event: Incoming, request: Request, purpose: str, *, yes: bool) -> Event | None:
+    """What a reaction under this message says."""
+    if purpose.startswith("question."):
+        return Answered(purpose.removeprefix("question."), yes)
+    if not yes:
+        return Cancelled(event.sender)
+    if purpose == "card" and not request.rules.by_reply:
+        return Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
+    return None
+
+
+async def _apply(context: Context, event: Incoming, request: Request, decided: Event) -> None:
+    async with context.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        decision = await entry.apply(request, decided, actor=event.sender)
+        if not decision.refusal:
+            return
+        # A second ✅ does nothing; it needs no comment either.
+        if isinstance(decided, Confirmed | Answered) and request.state is not State.EXPIRED:
+            return
+        await entry.not_changed(event, request, decision.refusal)
+
+
+async def typed(context: Context, event: Incoming, message: Message, *, encrypted: bool) -> bool:
+    """A text that is no command: `yes R7`, or the Matrix ID that was asked for. False where nothing was asked."""
+    async with context.ledger.database.transaction() as tx:
+        own = [r for r in await requests.open_for(tx, event.sender) if r.kind is Kind.OWN]
+        asked_ts = await conversations.data_asked_ts(tx, event.room_id)
+    request = own[0] if own else None
+    if request is not None and request.rules.by_reply and request.state is State.AWAITING_CONFIRMATION:
+        answer = answered(message, request)
+        if answer is not None:
+            if answer and await settle_if_changed(context, request, event):
+                return True
+            confirmed = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
+            await _apply(context, event, request, confirmed if answer else Cancelled(event.sender))
+            return True
+    # Both the removal and `!mydata` ask for it. The later question is the one that is answered.
+    if request is not None and request.state is State.AWAITING_MATRIX_ID and (asked_ts or 0) <= _pressed_ts(request):
+        if await settle_if_changed(context, request, event):
+            return True
+        await _apply(context, event, request, MatrixIDTyped(matrix_id(message), event.origin_server_ts))
+        return True
+    return await mydata.confirmed(context, event, matrix_id(message), encrypted=encrypted)
+
+
+def _pressed_ts(request: Request) -> int:
+    """When the ✅ was given that was followed by the question for the Matrix ID, by the bot's clock."""
+    return request.expires_ts - request.rules.expires_after_ms
+
+
+def answered(message: Message, request: Request) -> bool | None:
+    """Whether a message says `yes R7` or `no R7` of this very request; None where it says neither."""
+    found = yes_no.typed(message)
+    return found[1] if found is not None and found[0] == request.id else None
+
+
+def matrix_id(message: Message) -> str:
+    """The full Matrix ID that a message consists of, as text or as a mention; an empty string where it's none."""
+    if len(message.words) != 1:
+        return ""
+    found = read_user(message.words[0], None)
+    return "" if isinstance(found, UsageError) else str(found)

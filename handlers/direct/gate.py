@@ -1,0 +1,121 @@
+"""The gates of a direct message, in order, and what lies behind them: a person and their own account."""
+
+from __future__ import annotations
+
+from engine.unit_of_work import Entry
+from handlers.command_set import Commands
+from handlers.context import Context, DirectCommand
+from handlers.direct import confirmation
+from handlers.direct.intent import asks_for_removal
+from handlers.direct.rules import alone_together
+from handlers.message import Message, read
+from handlers.throttle import Throttle
+from homeserver.client.api import Forbidden
+from homeserver.client.rooms import RoomState
+from removal.incoming import DeviceTrust, Incoming
+from removal.lifecycle import Cancelled
+from removal.plan import Kind
+from removal.request import UNCONFIRMED, WAITING
+from storage import conversations, requests
+
+SAID_PER_MINUTE = 20
+"""More messages and reactions of one person aren't heard; those that stop a removal are counted apart."""
+HINT_ONCE_IN_MS = 600_000
+STOPPABLE = UNCONFIRMED | WAITING
+TRUSTED = frozenset({DeviceTrust.SIGNED, DeviceTrust.UNSIGNED})
+
+
+class DirectGate:
+    """Hears everything that is said in direct messages."""
+
+    def __init__(self, context: Context, commands: Commands[DirectCommand]) -> None:
+        self._context = context
+        self._commands = commands
+        self._throttle = Throttle(SAID_PER_MINUTE, 60_000, context.ledger.clock)
+        self._stops = Throttle(SAID_PER_MINUTE, 60_000, context.ledger.clock)
+
+    async def heard(self, event: Incoming, user_id: str) -> bool:
+        """Handles one event of the direct message with this person; False where it has to wait.
+
+        Raises:
+            HomeserverError: the room's state, or the account, can't be read.
+        """
+        if event.type == "m.room.member":
+            return await self._membership(event, user_id)
+        if event.type not in ("m.room.message", "m.reaction") or event.sender != user_id:
+            return await self._context.done(event)
+        # Whoever floods it with a stolen session doesn't keep the person from stopping it with another.
+        stops = confirmation.stops(event, self._context.settings.command_prefix)
+        if not (self._stops if stops else self._throttle).allows(user_id):
+            return await self._context.done(event)
+        try:
+            state = await self._context.authority.room(event.room_id)
+        except Forbidden:
+            return await self._over(event)  # the bot isn't there any more
+        if not alone_together(state, self._context.bot_id, user_id):
+            return await self._not_alone(event, user_id)
+        if event.type == "m.reaction":
+            return await confirmation.reacted(self._context, event)
+        return await self._said(event, state)
+
+    async def _said(self, event: Incoming, state: RoomState) -> bool:
+        message = read(event.content, self._context.settings.command_prefix)
+        if message is None or (message.is_edit and message.command is None):
+            return await self._context.done(event)
+        shut = self._shut(event, message, state)
+        if shut is not None:
+            async with self._context.ledger.entry(event) as entry:
+                await entry.reply(event, shut, trust=event.trust.value)
+            return True
+        asks = asks_for_removal(message, self._context.ledger.texts)
+        if message.command is not None and (self._commands.knows(message.command) or not asks):
+            found = await self._commands.understood(self._context, event, message)
+            if found is not None:
+                handler, parsed = found
+                await handler(self._context, DirectCommand(event, parsed, state.encrypted))
+            return True
+        if not await confirmation.typed(self._context, event, message, encrypted=state.encrypted):
+            async with self._context.ledger.entry(event) as entry:
+                once_per = f"{event.room_id} {entry.now // HINT_ONCE_IN_MS}"
+                await entry.reply(event, "own_how" if asks else "own_hint", once_per=None if asks else once_per)
+        return True
+
+    def _shut(self, event: Incoming, message: Message, state: RoomState) -> str | None:
+        """The first gate that is shut gives the answer."""
+        if message.is_edit:
+            return "edited"
+        if state.encrypted and not event.encrypted:
+            return "clear_text"
+        if event.encrypted and event.trust not in TRUSTED:
+            return "untrusted_device"
+        return None
+
+    async def _membership(self, event: Incoming, user_id: str) -> bool:
+        """Somebody came or went."""
+        membership, who = event.content.get("membership"), event.state_key
+        if who in (user_id, self._context.bot_id):
+            return await self._over(event) if membership in ("leave", "ban") else await self._context.done(event)
+        if membership in ("join", "invite", "knock"):
+            return await self._not_alone(event, user_id)
+        return await self._context.done(event)
+
+    async def _not_alone(self, event: Incoming, user_id: str) -> bool:
+        """A third one is here: nothing about an account is said here any more, and what hasn't begun stops."""
+        async with self._context.ledger.entry(event) as entry:
+            await entry.post(event.room_id, "own_not_alone", event.room_id, mention=user_id)
+            for request in await requests.open_for(entry.tx, user_id):
+                if request.kind is Kind.OWN and request.room_id == event.room_id and request.state in STOPPABLE:
+                    await entry.apply(request, Cancelled(self._context.bot_id, entry.sentence("own_third_person")))
+            await entry.leave(event.room_id)
+            await entry.audit("ConversationStopped", actor=event.sender, target=user_id)
+        return True
+
+    async def _over(self, event: Incoming) -> bool:
+        """The person left, or the bot was removed. A request that was confirmed goes on; a new message shows it."""
+        async with self._context.ledger.entry(event) as entry:
+            await self._close(entry, event.room_id)
+        return True
+
+    async def _close(self, entry: Entry, room_id: str) -> None:
+        if await conversations.with_whom(entry.tx, room_id) is not None:
+            await entry.leave(room_id)

@@ -1,0 +1,94 @@
+"""`!mydata`: what this server holds about a person, as far as the admin API tells, as an encrypted file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from handlers.context import Context, DirectCommand
+from handlers.direct.rules import alone_together, offered_to
+from removal.ids import matches_any
+from removal.incoming import Incoming
+from removal.protection import Refusal
+from storage import conversations, uploads
+
+DAY_MS = 86_400_000
+ASKED_FOR_MS = 600_000
+"""How long the person may take to type their Matrix ID."""
+
+
+async def ask(context: Context, asked: DirectCommand) -> None:
+    """Asks for the Matrix ID first: whoever finds an open session shouldn't get everything at once."""
+    async with context.ledger.entry(asked.event) as entry:
+        if not matches_any(asked.by, offered_to(context)):
+            await entry.reply(
+                asked.event,
+                "refusal",
+                refusal=Refusal.NOT_ALLOWED,
+                user=asked.by,
+                server=context.server_name,
+                similar=[],
+            )
+            return
+        if not asked.encrypted:
+            await entry.reply(asked.event, "mydata", what="not_encrypted")
+            return
+        last = await uploads.last_for(entry.tx, asked.by)
+        if last is not None and entry.now - last < DAY_MS:
+            await entry.reply(asked.event, "mydata", what="once_a_day")
+            return
+        await conversations.ask_for_data(entry.tx, asked.event.room_id, entry.now)
+        await entry.reply(asked.event, "mydata", what="type_matrix_id")
+
+
+async def confirmed(context: Context, event: Incoming, matrix_id: str, *, encrypted: bool) -> bool:
+    """The Matrix ID was typed. False where nobody asked for it.
+
+    Raises:
+        HomeserverError: something couldn't be read or uploaded; nothing was sent.
+    """
+    async with context.ledger.entry() as entry:
+        asked_ts = await conversations.data_asked_ts(entry.tx, event.room_id)
+        if asked_ts is None or entry.now - asked_ts > ASKED_FOR_MS or not encrypted:
+            return False
+        if matrix_id != event.sender:
+            await entry.reply(event, "mydata", what="wrong_matrix_id")
+            await entry.done(event)
+            return True
+    data = json.dumps(await collect(context, event.sender), indent=2, ensure_ascii=False).encode()
+    content = await context.files.upload(data, "my-data.json", "application/json", encrypted=True)
+    alone = alone_together(await context.authority.room(event.room_id), context.bot_id, event.sender)
+    async with context.ledger.entry(event) as entry:
+        await conversations.ask_for_data(entry.tx, event.room_id, None)
+        if not alone:  # somebody came while all this was collected
+            await uploads.add(entry.tx, content["file"]["url"], event.sender, entry.now, entry.now)
+            return True
+        await uploads.add(entry.tx, content["file"]["url"], event.sender, entry.now, entry.now + DAY_MS)
+        await entry.reply_file(event, content)
+        await entry.post(event.room_id, "mydata", event.event_id, mention=event.sender, what="sent")
+        await entry.audit("DataSent", actor=event.sender, target=event.sender, bytes=len(data))
+    return True
+
+
+async def collect(context: Context, user_id: str) -> dict[str, Any]:
+    """Everything that the admin API tells of an account, as JSON. Raises: HomeserverError."""
+    synapse = context.synapse
+    account_data = await synapse.account_data(user_id)
+    user = await synapse.user(user_id)
+    return {
+        "user_id": user_id,
+        "account": None
+        if user is None
+        else {
+            "created_ts": user.creation_ts,
+            "last_seen_ts": user.last_seen_ts,
+            "user_type": user.user_type,
+            "single_sign_on": list(user.external_ids),
+        },
+        "profile": await synapse.profile(user_id),
+        "third_party_ids": [{"medium": t.medium, "address": t.address} for t in await synapse.threepids(user_id)],
+        "devices": await synapse.device_records(user_id),
+        "rooms": await synapse.memberships(user_id),
+        "media": [m.model_dump() for m in await synapse.media(user_id)],
+        "account_data": {"global": account_data.everywhere, "rooms": account_data.rooms},
+    }

@@ -1,0 +1,108 @@
+"""How long to wait before asking a homeserver again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from homeserver.client.api import HomeserverError, RateLimited, ServerFault, Unreachable
+
+Answer = TypeVar("Answer")
+
+PASSING = (Unreachable, ServerFault, RateLimited)
+"""Errors that go away by themselves."""
+_GATEWAY = (502, 503, 504)
+"""What a proxy answers for a homeserver that is away."""
+
+
+class Backoff:
+    """Longer and longer waits, each spread by chance so that many clients don't come back together.
+
+    Args:
+        first: seconds, the first wait at most.
+        limit: seconds, every wait at most (what the homeserver itself asks for excepted).
+    """
+
+    def __init__(self, first: float = 1.0, limit: float = 60.0) -> None:
+        self._first = first
+        self._limit = limit
+        self._failures = 0
+        self._random = random.SystemRandom()
+
+    def reset(self) -> None:
+        """It went well."""
+        self._failures = 0
+
+    def next_wait(self, error: HomeserverError) -> float:
+        """Seconds to wait after one failure more. What a 429 asks for is obeyed, and a little more for luck."""
+        ceiling = min(self._limit, self._first * 2 ** min(self._failures, 16))
+        self._failures += 1
+        wait = self._random.uniform(ceiling / 2, ceiling)
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            return error.retry_after + self._random.uniform(0, min(1.0, ceiling))
+        return wait
+
+
+class Outage:
+    """Whether the homeserver seems to be away, and how long to leave it alone: so that many who wait for it don't each
+    ask, but one of them, less and less often.
+
+    Args:
+        first: seconds, the first wait.
+        limit: seconds, every wait at most.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, first: float = 2.0, limit: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first = first
+        self._limit = limit
+        self._clock = clock
+        self._wait = 0.0
+        self._until = 0.0
+        self._random = random.SystemRandom()
+
+    @property
+    def on(self) -> bool:
+        """Whether nobody has had an answer since the last failure."""
+        return self._wait > 0
+
+    def seconds(self) -> float:
+        """So long nobody should ask; 0 where somebody may."""
+        return max(0.0, self._until - self._clock())
+
+    def failed(self, error: HomeserverError) -> None:
+        """Somebody asked. An error that the homeserver itself gave is an answer, too."""
+        if not (isinstance(error, Unreachable) or (isinstance(error, ServerFault) and error.status in _GATEWAY)):
+            self.answered()
+        elif self.seconds() == 0:  # several who failed together failed once
+            self._wait = min(self._limit, max(self._first, self._wait * 2))
+            self._until = self._clock() + self._wait * self._random.uniform(0.7, 1.0)
+
+    def answered(self) -> None:
+        """The homeserver is there."""
+        self._wait = self._until = 0.0
+
+
+async def patiently(ask: Callable[[], Awaitable[Answer]], log: logging.Logger, limit: float = 60.0) -> Answer:
+    """Asks until there is an answer: a homeserver that is away comes back.
+
+    Args:
+        ask: must be safe to repeat.
+        log: gets one line for each wait.
+        limit: seconds, the longest wait.
+
+    Raises:
+        HomeserverError: anything but `PASSING`.
+    """
+    backoff = Backoff(limit=limit)
+    while True:
+        try:
+            return await ask()
+        except PASSING as error:
+            wait = backoff.next_wait(error)
+            log.warning("The homeserver doesn't answer as it should (%s). Trying again in %.0f s.", error, wait)
+            await asyncio.sleep(wait)

@@ -1,0 +1,77 @@
+"""The real bot inside the test's own process, with a clock that the test moves: days pass at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+
+import config
+from cli.run import run
+from sandbox.scene import Scene
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+
+
+MakeInside = Callable[..., Awaitable[tuple[Scene, "Inside"]]]
+
+
+class MovedClock:
+    """The time, plus what the test added to it. Milliseconds."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead
+
+
+class Inside:
+    """Runs the bot of a scene that was set up with `start=False`, by the same settings file and data directory."""
+
+    def __init__(self, stage: Scene) -> None:
+        self._stage = stage
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.clock = MovedClock()
+
+    async def start(self) -> None:
+        """Starts it; returns once it is in the admin room."""
+        settings = config.load(self._stage.bot.config, {})
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._stop = asyncio.Event()
+        self._task = asyncio.create_task(run(settings, self._stop, self.clock))
+        joined = asyncio.create_task(self._stage.bot_joined())
+        await asyncio.wait({self._task, joined}, return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            joined.cancel()
+            self._task.result()
+        await joined
+
+    async def stop(self) -> None:
+        """Ends it in order."""
+        if self._task is not None:
+            self._stop.set()
+            await self._task
+            self._task = None
+
+    async def close(self) -> None:
+        """Ends it, whatever state it is in."""
+        with contextlib.suppress(Exception):
+            await self.stop()
+
+    async def pass_time(self, ms: int) -> None:
+        """Lets time pass, and wakes the bot: any event does."""
+        self.clock.ahead += ms
+        said = await self._stage.moderator.say(self._stage.room, "tick")
+        async with asyncio.timeout(30):
+            while not self._has_handled(said):  # noqa: ASYNC110 - nothing tells us when it has
+                await asyncio.sleep(0.05)
+
+    def _has_handled(self, event_id: str) -> bool:
+        with contextlib.closing(sqlite3.connect(f"file:{self._stage.bot.database}?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT status FROM inbox WHERE event_id = ?", (event_id,)).fetchone()
+        return bool(found == ("handled",))

@@ -1,0 +1,91 @@
+"""The pages that are made from the code are the ones that are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.generate import FOLDER, PAGES
+from handlers.admin_room.commands import for_admin_room
+from handlers.direct.commands import for_direct_messages
+from removal.plan import STEPS, Proof
+from removal.request import State
+from texts import Texts
+
+ROOT = FOLDER.parent
+TEXTS = Texts()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_what_the_code_says(name: str) -> None:
+    """Where this fails: run `python -m docs.generate` and commit what it writes."""
+    assert (FOLDER / name).read_text("utf-8") == PAGES[name](TEXTS)
+
+
+def test_nothing_is_left_out() -> None:
+    """Every step with its requests, every proof and state, every command and option."""
+    steps, commands = PAGES["steps.md"](TEXTS), PAGES["commands.md"](TEXTS)
+    for spec in STEPS:
+        assert all(f"`{call}`" in steps for call in spec.calls)
+        assert f"- When: {spec.chosen_by}" in steps
+    assert all(TEXTS.words("proof")[proof] in steps for proof in Proof)
+    assert all(f"| `{state}` |" in steps for state in State)
+    for table in (for_admin_room("!"), for_direct_messages("!")):
+        for command in table.all:
+            assert f"### `!{command.name}" in commands
+            assert all(f"- `{option.shown}`: " in commands for option in command.options)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_markdown_and_nothing_else(name: str) -> None:
+    """No element of our texts, and no entity, is left over."""
+    page = PAGES[name](TEXTS).partition("-->")[2]
+    outside_code = re.sub(r"`[^`\n]*`", "", page)
+    assert not re.search(r"<[a-z/]|&[a-z#]+;|\{\{|\{%", outside_code)
+
+
+def calls_made() -> set[str]:
+    """Every request that the door to the admin API makes: method and path, with {} for each id."""
+    tree = ast.parse((ROOT / "homeserver/accounts/synapse.py").read_text("utf-8"))
+    constants = {
+        node.targets[0].id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
+
+    def text(node: ast.expr) -> str:
+        match node:
+            case ast.Constant(value):
+                return str(value)
+            case ast.Name(name):
+                return str(constants[name]) if name in constants else ""
+            case ast.BinOp(left, ast.Add(), right):
+                return text(left) + text(right)
+            case _:
+                return ""
+
+    return {
+        f"{text(node.args[0])} {text(node.args[1])}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "call"
+    }
+
+
+def test_the_requests_that_are_named_are_requests_that_are_made() -> None:
+    """Each one that a step names stands in the door to the admin API."""
+    made = calls_made()
+    for spec in STEPS:
+        for call in spec.calls:
+            assert re.sub(r"\{[a-z_]+\}", "{}", call) in made
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    """From the README and from every page in docs/."""
+    for page in (ROOT / "README.md", *FOLDER.glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text("utf-8")):
+            assert (Path(page).parent / target).exists(), f"{page.name}: {target}"

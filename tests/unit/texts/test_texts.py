@@ -1,0 +1,349 @@
+"""Every sentence that people read: one for all that can happen, and no stranger's text gets out of its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bot
+from engine.announcements import messages
+from handlers.command import Problem, UsageError, Why
+from removal.facts import Facts
+from removal.plan import Kind, Media, Options, Step
+from removal.protection import Refusal
+from removal.request import Request, Rules, State, StepRecord, StepState
+from storage.audit import AuditRow
+from tests.support.all_decisions import decisions
+from tests.support.hostile_texts import HOSTILE, HOSTILE_ID, problems
+from tests.support.made_requests import MODERATOR, NOW, in_state, moderation, own
+from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Texts, UnknownLanguage, clean
+
+TEXTS = Texts()
+TEMPLATES = sorted(path.stem for path in (FOLDER / "en").glob("*.html") if not path.stem.startswith("_"))
+
+Values = dict[str, Any]
+
+
+def filled(request: Request, h: str) -> Request:
+    """The same request with a stranger's text wherever one can be."""
+    options = Options(
+        erase=True,
+        redact=True,
+        media=Media.DELETE,
+        forget_sso=True,
+        handover=(("!room:x", HOSTILE_ID), (h, HOSTILE_ID)),
+    )
+    facts = Facts(
+        displayname=h, created_ts=NOW, last_seen_ts=None, devices=3, rooms=400, threepids=("email", h), media=7,
+        sso_providers=(h, h), only_admin_in=(h,) * 30, suspended=True, locked=True, deactivated=True,
+    )  # fmt: skip
+    steps = tuple(replace(record, cause=h, answer={**record.answer, "left": [h] * 30}) for record in request.steps)
+    return replace(
+        request, target_id=HOSTILE_ID, requester_id=HOSTILE_ID, confirmer_id=HOSTILE_ID, approver_id=HOSTILE_ID,
+        ended_by=HOSTILE_ID, options=options, facts=facts, steps=steps, reason=h, ended_because=h, confirmed_ts=NOW,
+        at_ts=NOW,
+    )  # fmt: skip
+
+
+def requests_with(h: str, kind: Kind) -> list[Request]:
+    """A request in each state, confirmed in each way."""
+    plain_ones = [replace(in_state(state), kind=kind) for state in State]
+    confirming = [
+        moderation(kind=kind, rules=Rules(by_reply=reply, needs_other=other, needs_approval=other, grace_ms=int(other)))
+        for reply in (True, False)
+        for other in (True, False)
+    ]
+    asking = [own(kind=kind, state=State.ASKING, questions=(question,)) for question in ("erase", "media")]
+    return [filled(request, h) for request in (*plain_ones, *confirming, *asking)]
+
+
+@cache
+def said_by(template: str) -> list[tuple[Request, str, tuple[str, ...]]]:
+    """Of all that can happen: what this template says of it, each word once for each state."""
+    found: dict[tuple[Kind, str, State], tuple[Request, str, tuple[str, ...]]] = {}
+    for _, event, decision in decisions():
+        request = decision.request
+        for word in decision.say:
+            for said in messages(request, word):
+                if said.template == template:
+                    found[request.kind, said.what, request.state] = (request, said.what, getattr(event, "what", ()))
+    return list(found.values())
+
+
+def heard(template: str, h: str) -> list[Values]:
+    """All that is said by this template, of somebody with such a name."""
+    return [
+        {"r": filled(request, h), "what": what, "changed": changed, "head": "a" * 64}
+        for request, what, changed in said_by(template)
+    ]
+
+
+def errors(h: str) -> list[UsageError]:
+    """Each way of not being understood."""
+    points = ("U+200B ZERO WIDTH SPACE",) * 8
+    return [
+        UsageError(problem, name, h[:300], h[:300], why, points, (h[:300], h[:300]), 500)
+        for problem in Problem
+        for name in ("user", "reference", "--reason", h[:300])
+        for why in (Why if problem is Problem.NOT_A_USER else [Why.NO_AT])
+    ]
+
+
+def audit_rows(h: str) -> list[AuditRow]:
+    """Rows of the audit, with and without what is personal."""
+    personal = {"actor": HOSTILE_ID, "target": HOSTILE_ID, "why": h}
+    public = {"step": "wait", "state": "running"}
+    return [
+        AuditRow(id=1, ts=NOW, action="StepDone", request_id=7, public=public, personal=each, hash="a" * 64)
+        for each in (personal, None)
+    ] * 15
+
+
+def each(name: str, *values: Any, **more: Any) -> list[Values]:
+    """One case for each value of a name."""
+    return [{name: value, **more} for value in values]
+
+
+CASES: dict[str, Callable[[str], list[Values]]] = {
+    "already_open": lambda h: [
+        {"r": r, "card_event_id": e} for r in requests_with(h, Kind.MODERATION) for e in (None, "$x", h)
+    ],
+    "answer_in_writing": lambda h: [
+        {"r": r, "approval": approval}
+        for r in (*requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN))
+        for approval in (True, False)
+    ],
+    "approval": lambda h: heard("approval", h),
+    "approval_given": lambda h: each("r", *requests_with(h, Kind.OWN), done=h),
+    "audit": lambda h: [{"rows": audit_rows(h), "more": True}, {"rows": [], "more": False}],
+    "bad_option": lambda h: [
+        {"problem": p, "successor": h, "at_ts": at_ts} for p in TEXTS.words("option_problem") for at_ts in (NOW, 10**18)
+    ],
+    "card": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
+    "clear_text": lambda h: [{}],
+    "dry_run": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
+    "edited": lambda h: [{}],
+    "error": lambda h: each("incident", h),
+    "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
+    "help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("command")]}],
+    "help_command": lambda h: [
+        {"words": words, "name": name, "usage": h, "options": [(h, o.removeprefix(name)) for o in options(words, name)]}
+        for words in ("", "own_")
+        for name in TEXTS.words(f"{words}command")
+    ],
+    "identity": lambda h: [
+        {"what": what, "user": HOSTILE_ID, "key": h, "required": required}
+        for what in ("changed", "refused", "missing", "plain", "accepted", "own", "nothing")
+        for required in (True, False)
+    ],
+    "mydata": lambda h: each("what", "not_encrypted", "once_a_day", "type_matrix_id", "wrong_matrix_id", "sent"),
+    "not_changed": lambda h: [
+        {"request_id": 7, "why": why, "requester": HOSTILE_ID, "over_cap": cap}
+        for why in TEXTS.words("not_changed")
+        for cap in (True, False)
+    ],
+    "not_local": lambda h: each("server", h),
+    "not_moderator": lambda h: [{}],
+    "outcome": lambda h: heard("outcome", h),
+    "own_card": lambda h: each("r", *requests_with(h, Kind.OWN)),
+    "own_greeting": lambda h: [{}],
+    "own_help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("own_command")]}],
+    "own_hint": lambda h: [{}],
+    "own_no_request": lambda h: each("typed", "", h),
+    "own_not_alone": lambda h: [{}],
+    "own_how": lambda h: [{}],
+    "own_notice": lambda h: heard("own_notice", h),
+    "own_outcome": lambda h: heard("own_outcome", h),
+    "own_status": lambda h: each("r", *requests_with(h, Kind.OWN)),
+    "own_third_person": lambda h: [{}],
+    "confirmer_gone": lambda h: [{}],
+    "own_unknown_command": lambda h: each("nearest", None, h, typed=h),
+    "refusal": lambda h: [
+        {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
+        for refusal in Refusal
+        for similar in ([], [HOSTILE_ID] * 3)
+    ],
+    "refuse_how": lambda h: each("r", *requests_with(h, Kind.OWN)),
+    "requests": lambda h: [
+        {"requests": (requests_with(h, Kind.MODERATION) * 2)[:20], "more": True, "all": False},
+        *each("all", True, False, requests=[], more=False),
+    ],
+    "retrying": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
+    "status": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
+    "unknown_command": lambda h: each("nearest", None, h, typed=h),
+    "unknown_reference": lambda h: each("typed", h),
+    "unreadable": lambda h: [{}],
+    "untrusted_device": lambda h: each("trust", "unsigned", "unknown", "mismatch", h),
+    "upgrade": lambda h: each(
+        "what",
+        "followed",
+        "left_behind",
+        "not_successor",
+        "not_by_moderator",
+        "unknown",
+        "waits",
+        old=h,
+        new=h,
+        inviter=HOSTILE_ID,
+    ),
+    "usage_error": lambda h: each("e", *errors(h), usage=h, command=h),
+    "watch": lambda h: [
+        {"alarms": [(name, {"value": h, "level": 50}) for name in names]}
+        for names in (list(TEXTS.words("alarm")), *([name] for name in TEXTS.words("alarm")))
+    ],
+}
+
+
+def options(words: str, name: str) -> list[str]:
+    """The options that a command has words for."""
+    return [option for option in TEXTS.words(f"{words}option") if option.startswith(f"{name}--")]
+
+
+def test_every_template_has_its_case() -> None:
+    """A template that is added is rendered here too, or this fails."""
+    assert sorted(CASES) == TEMPLATES
+
+
+@pytest.mark.parametrize("h", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("template", CASES)
+def test_no_text_gets_out_of_its_place(template: str, h: str) -> None:
+    """Whatever strangers are called and write: no markup, no invisible or turning characters, no line of its own, not
+    too large, and something to read in plain text."""
+    cases = CASES[template](h)
+    assert cases
+    for values in cases:
+        text = TEXTS.render(template, **values)
+        assert problems(text) == []
+        assert h != "x" or not re.search(r"</?[a-z]+>|&(amp|lt|gt|quot|#\d+);", text.body.replace(HOSTILE_ID, ""))
+
+
+@given(value=st.text())
+def test_a_cleaned_text_is_one_harmless_line(value: str) -> None:
+    """Any text at all: within its limit, encodable, on one line, and cleaning it again changes nothing."""
+    cleaned = clean(value)
+    assert len(cleaned.encode()) <= SHOWN_LIMIT
+    assert len(cleaned.splitlines()) <= 1
+    assert clean(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    "value", [HOSTILE_ID, "👩‍👩‍👧 ❤️ 🏳️‍🌈 👍🏽", "Ärger in Ōsaka, “no”", "مرحبا", "नमस्ते", "a" * SHOWN_LIMIT]
+)
+def test_ordinary_names_stay_as_they_are(value: str) -> None:
+    """Emoji, quotes, other alphabets, and a Matrix ID of the greatest length."""
+    assert clean(value) == value
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("spammer", "spam\u200bmer"), ("spammer", "spam\u200dmer"), ("spammer", "spammer\ufe0f"), ("ab", "a\u3164b")],
+)
+def test_names_that_differ_look_different(first: str, second: str) -> None:
+    """What can't be seen is shown."""
+    assert "\ufffd" in clean(second)
+    assert clean(first) != clean(second)
+
+
+def test_a_prompt_is_whole_however_hostile_the_account() -> None:
+    """Its last line, which says how to answer, is there: nobody escapes removal by a name that makes the message too
+    large."""
+    for name, h in HOSTILE.items():
+        card = TEXTS.render("card", r=replace(filled(moderation(), h), requester_id=MODERATOR, reason=""))
+        assert "✅ to go on, ❌ to leave it." in card.body, name
+        assert "What stays" in card.body
+        assert len(card.formatted_body.encode()) < BODY_LIMIT
+
+
+def test_a_reason_is_shown_whole() -> None:
+    """500 characters may be typed, and all are shown where they matter."""
+    reason = "x" * 499 + "y"
+    assert reason in TEXTS.render("card", r=moderation(reason=reason)).body
+    refused = replace(in_state(State.REFUSED), kind=Kind.OWN, ended_because=reason)
+    assert reason in TEXTS.render("own_outcome", r=refused, what="refused").body
+
+
+def test_what_no_server_would_take_is_cut() -> None:
+    """In plain text, with an ellipsis, and within the limit, even where escaping makes it grow."""
+    rows = [
+        replace(row, personal={"actor": "'" * 255, "target": "🙂" * 60, "why": "\u4e00" * 80}) for row in audit_rows("")
+    ]
+    text = TEXTS.render("audit", rows=rows, more=True)
+    assert problems(text) == []
+    assert text.body.endswith("…")
+    assert set(re.findall(r"<[^>]*>", text.formatted_body)) == {"<br>"}
+
+
+def test_plain_text_reads_like_the_formatted_one() -> None:
+    """Lists are lists, paragraphs are apart, and nothing of the markup is left."""
+    body = TEXTS.render("dry_run", r=moderation(facts=Facts(displayname="Spam <b>Mer</b>"))).body
+    assert "  * @spammer:example.org" in body
+    assert "Display name: “Spam <b>Mer</b>”" in body
+    assert "\n\nWhat would happen\n" in body
+    assert "\n 1. The account is looked at once more" in body
+
+
+def test_every_word_of_a_decision_is_heard_by_somebody() -> None:
+    """Of all that can happen to a request only these go without a message: a card or a person's own answer shows it."""
+    said = {(d.request.kind, word): messages(d.request, word) for _, _, d in decisions() for word in d.say}
+    silent = {key for key, heard_by in said.items() if not heard_by}
+    assert silent == {
+        (Kind.MODERATION, "replaced"),
+        (Kind.OWN, "replaced"),
+        (Kind.OWN, "prompt"),
+        (Kind.OWN, "confirmation_withdrawn"),
+    }
+
+
+def test_a_language_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With those that are, by every command of the command line, before anything is asked of a homeserver."""
+    with pytest.raises(UnknownLanguage, match="there are: en"):
+        Texts("xx")
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        'homeserver: {url: "http://127.0.0.1:1", user_id: "@lethe:lethe.test", password: "x"}\n'
+        f'admin_room: "!room:lethe.test"\ndata_dir: "{tmp_path}/data"\nlanguage: "xx"\n'
+    )
+    for command in ("run", "check"):
+        assert bot.main([command, "--config", str(config)]) == 1
+        assert "language: got 'xx'; there are: en" in capsys.readouterr().err
+
+
+def test_a_value_that_is_missing_is_an_error() -> None:
+    """A text with a hole in it is never sent."""
+    with pytest.raises(jinja2.UndefinedError):
+        TEXTS.render("error")
+    with pytest.raises(KeyError):
+        TEXTS.word("refusal", "no_such_reason")
+
+
+@pytest.mark.parametrize("prefix", ["!", "?", "<&>"])
+def test_the_prefix_of_the_settings_is_what_people_are_told_to_type(prefix: str) -> None:
+    """Nowhere does a text insist on another one."""
+    texts = Texts(prefix=prefix)
+    hint = texts.render("own_hint").body
+    assert f"{prefix}deactivate" in hint
+    assert ("!deactivate" in hint) is (prefix == "!")
+
+
+def test_who_keeps_the_account_hears_what_is_gone_all_the_same() -> None:
+    """Stopped after the third-party ids were taken off: the person is told to add them again, the moderators that what
+    was done stays done."""
+    steps = (
+        StepRecord(Step.SNAPSHOT, StepState.DONE, answer={"threepids": "email"}),
+        StepRecord(Step.SUSPEND, StepState.DONE),
+        StepRecord(Step.THREEPIDS, StepState.FAILED),
+    )
+    ended = {"state": State.CANCELLED, "steps": steps, "ended_by": MODERATOR}
+    assert "add them again" in TEXTS.render("own_outcome", r=own(**ended), what="cancelled").body
+    assert "stays done" in TEXTS.render("outcome", r=moderation(**ended), what="cancelled").body
+    untouched = own(state=State.CANCELLED, ended_by=MODERATOR)
+    assert "add them again" not in TEXTS.render("own_outcome", r=untouched, what="cancelled").body

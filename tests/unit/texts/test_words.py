@@ -1,0 +1,168 @@
+"""The words for the program's enumerations: there are some for each value, and none for what is no value any more."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from handlers.admin_room.commands import for_admin_room
+from handlers.admin_room.watch import Alarm
+from handlers.command import Command, Problem
+from handlers.direct.commands import for_direct_messages
+from homeserver.encryption.cross_signing import IdentityStatus
+from removal.facts import Facts, changed_meanwhile
+from removal.plan import Media, Proof, Step
+from removal.protection import Refusal
+from removal.request import State
+from texts import FOLDER, Texts
+
+ROOT = Path(__file__).resolve().parents[3]
+WORDS: dict[str, dict[str, str]] = yaml.safe_load((FOLDER / "en" / "words.yaml").read_text("utf-8"))
+
+MODERATORS = for_admin_room("!").all
+PEOPLE = for_direct_messages("!").all
+
+
+def names(commands: tuple[Command, ...]) -> set[str]:
+    """What commands are called."""
+    return {command.name for command in commands}
+
+
+def options(commands: tuple[Command, ...]) -> set[str]:
+    """What their options are called, each with its command."""
+    return {command.name + option.name for command in commands for option in command.options}
+
+
+def watched() -> set[str]:
+    """The facts whose change is told."""
+    flags = [each.name for each in fields(Facts) if isinstance(each.default, bool)]
+    altered: list[dict[str, Any]] = [{name: True} for name in flags]
+    return {name for values in altered for name in changed_meanwhile(Facts(), replace(Facts(), **values))}
+
+
+def refusals() -> set[str]:
+    """What `decide` may answer to something that a person did: a word of a rule, or the state itself."""
+    tree = ast.parse((ROOT / "removal/lifecycle.py").read_text("utf-8"))
+    said = {
+        call.args[0].value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "_Refused"
+        if call.args and isinstance(call.args[0], ast.Constant)
+    }
+    # These answer the runner and the clock, whom nobody has to tell.
+    not_people = {"not_current", "not_started", "not_releasing", "not_yet"}
+    assert not_people < said
+    return {str(word) for word in said - not_people} | {state.value for state in State}
+
+
+EXPECTED: dict[str, set[str]] = {
+    "step": set(Step),
+    "step_name": set(Step),
+    "result": set(Step),
+    "proof": set(Proof),
+    "state": set(State),
+    "refusal": set(Refusal),
+    "changed": watched(),
+    "not_changed": refusals(),
+    "media": set(Media),
+    "command": names(MODERATORS),
+    "details": names(MODERATORS),
+    "option": options(MODERATORS),
+    "own_command": names(PEOPLE),
+    "own_details": names(PEOPLE),
+    "own_option": options(PEOPLE),
+    "problem": set(Problem),
+    "alarm": set(Alarm),
+    "own_question": {"erase", "media"},
+}
+LITERALS: dict[str, tuple[str, ...]] = {
+    "remedy": ("engine/failures.py", "engine/redaction.py", "engine/steps.py"),
+    "check": ("cli/check.py",),
+    "option_problem": ("handlers/admin_room/deactivate.py", "handlers/admin_room/audit.py"),
+    "audit": ("cli/audit.py",),
+    "accept": ("cli/accept.py",),
+    "declined": ("handlers/invites.py",),
+    "own_room": ("handlers/direct/room.py",),
+    "own_wish": ("handlers/direct/intent.py",),
+    "handover_problem": ("handlers/direct/requests.py",),
+}
+"""Groups whose keys are plain words in the code: where each stands."""
+
+
+def strings(*files: str) -> set[str]:
+    """Every string in these files."""
+    found: set[str] = set()
+    for file in files:
+        tree = ast.parse((ROOT / file).read_text("utf-8"))
+        found |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return found
+
+
+def test_every_group_is_known() -> None:
+    """A group that is added belongs to something here."""
+    assert set(WORDS) == set(EXPECTED) | set(LITERALS)
+
+
+@pytest.mark.parametrize("group", EXPECTED)
+def test_every_value_has_its_words_and_no_words_are_left_over(group: str) -> None:
+    """An enumeration and its group are the same list."""
+    assert set(WORDS[group]) == {str(value) for value in EXPECTED[group]}
+
+
+@pytest.mark.parametrize("group", LITERALS)
+def test_no_words_are_left_over_of_what_the_code_names(group: str) -> None:
+    """Each key stands in the code, word for word, or is made of an enumeration's values."""
+    made = {f"identity_{status}" for status in IdentityStatus}
+    assert set(WORDS[group]) <= strings(*LITERALS[group]) | made
+
+
+def reported() -> Iterator[str]:
+    """What `check` reports, by the names it uses."""
+    for node in ast.walk(ast.parse((ROOT / "cli/check.py").read_text("utf-8"))):
+        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).startswith(("report.", "(report.")):
+            chosen = [node.args[0].body, node.args[0].orelse] if isinstance(node.args[0], ast.IfExp) else [node.args[0]]
+            yield from (str(each.value) for each in chosen if isinstance(each, ast.Constant))
+
+
+def remedies() -> Iterator[str]:
+    """The remedies that the runner names: the third value of a `Problem`."""
+    for path in (ROOT / "engine").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
+                named = node.args[2:3] + [word.value for word in node.keywords if word.arg == "remedy"]
+                for each in named:
+                    chosen = [each.body, each.orelse] if isinstance(each, ast.IfExp) else [each]
+                    yield from (str(one.value) for one in chosen if isinstance(one, ast.Constant))
+
+
+def test_whatever_check_reports_has_words() -> None:
+    """And `check` is known to report something."""
+    found = set(reported()) | {f"identity_{status}" for status in IdentityStatus}
+    assert "admin_room_joined" in found
+    assert found <= set(WORDS["check"])
+
+
+def test_whatever_a_step_fails_of_has_a_remedy() -> None:
+    """The one that is used where none is named, too."""
+    found = set(remedies())
+    assert {"forbidden", "identity_server"} <= found
+    assert found | {"refused"} <= set(WORDS["remedy"])
+
+
+def test_every_command_is_explained_in_full() -> None:
+    """Usage, and each option, uncut, in both places."""
+    texts = Texts()
+    for words, commands in (("", for_admin_room("!")), ("own_", for_direct_messages("!"))):
+        for command in commands.all:
+            usage = " ".join([f"!{command.name}", *(f"[{option.shown}]" for option in command.options)])
+            shown = [(option.shown, option.name) for option in command.options]
+            text = texts.render("help_command", words=words, name=command.name, usage=usage, options=shown)
+            assert usage in text.body
+            assert all(option.shown in text.body for option in command.options)
+            assert "…" not in text.body
