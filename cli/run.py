@@ -33,6 +33,7 @@ from handlers.dispatch import Dispatcher
 from handlers.invites import Invites
 from handlers.sole_admin_counter import SoleAdminCounter
 from handlers.undecryptable import Undecryptable
+from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
@@ -84,10 +85,10 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) ->
         if not await _unless_stopped(asyncio.create_task(_arrive(home.url, matrix)), stop):
             return
         await database.open()
-        rooms, synapse = Rooms(matrix.api), Synapse(matrix.api)
-        ready = asyncio.create_task(_ready(settings, rooms, synapse, database))
+        rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
+        ready = asyncio.create_task(_ready(settings, rooms, accounts, database))
         if await _unless_stopped(ready, stop):
-            await _serve(settings, matrix, rooms, synapse, database, ready.result(), stop, clock)
+            await _serve(settings, matrix, rooms, accounts, database, ready.result(), stop, clock)
     finally:
         await matrix.close()
         await database.close()
@@ -124,14 +125,14 @@ async def _arrive(url: str, matrix: MatrixClient) -> None:
     await matrix.start()
 
 
-async def _ready(settings: Settings, rooms: Rooms, synapse: Synapse, database: Database) -> str:
+async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, database: Database) -> str:
     """Makes sure that the bot can remove accounts, and says which room it obeys; waits as long as nobody answers.
 
     Raises:
         CannotRun: it can't, or the room isn't clear.
         DeadToken: the homeserver doesn't accept the access token any more.
     """
-    if not await _answered(synapse.is_admin):
+    if not await _answered(accounts.is_admin):
         raise CannotRun(
             "The bot's account isn't a server admin, so it can't remove anybody. Make it one "
             '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
@@ -161,23 +162,23 @@ async def _serve(
     settings: Settings,
     matrix: MatrixClient,
     rooms: Rooms,
-    synapse: Synapse,
+    accounts: AccountBackend,
     database: Database,
     admin_room_id: str,
     stop: asyncio.Event,
     clock: Clock,
 ) -> None:
     policy = Policy.of(settings)
-    authority = Authority(rooms, synapse, policy, admin_room_id)
+    authority = Authority(rooms, accounts, policy, admin_room_id)
     texts = Texts(settings.language, settings.command_prefix)
     if matrix.identity.status is not IdentityStatus.OK:
         words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
         log.error("%s", plain(str(words)))
     ledger = Ledger(database, texts, clock, lambda: authority.admin_room_id)
-    context = Context(ledger, authority, synapse, settings, Files(matrix.api))
+    context = Context(ledger, authority, accounts, settings, Files(matrix.api))
     receiver = Receiver(ledger, policy.bot_id)
     outbox_sender = OutboxSender(ledger, matrix, lambda: authority.admin_room_id, DirectRoomFinder(context, rooms))
-    runner = Runner(ledger, Steps(synapse), Recheck(context), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    runner = Runner(ledger, Steps(accounts), Recheck(context), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)

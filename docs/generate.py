@@ -14,6 +14,7 @@ from pathlib import Path
 from handlers.admin_room.commands import for_admin_room
 from handlers.command import Command, usage
 from handlers.direct.commands import for_direct_messages
+from homeserver.accounts.synapse import CALLS
 from removal.lifecycle import BACK_OFF_MS, TRANSITIONS
 from removal.plan import STEPS, Kind, Media, Options, Proof, StepSpec, proofs_for, steps_for
 from removal.request import State
@@ -90,7 +91,7 @@ def _step(texts: Texts, spec: StepSpec) -> Iterator[str]:
     ]
     yield " Or: ".join(dict.fromkeys(map(_markdown, said)))
     final = ["- **The point of no return**: once it has begun, nobody can take the removal back."] if spec.final else []
-    yield "\n".join([f"- When: {spec.chosen_by}", *final, *(f"- `{call}`" for call in spec.calls)])
+    yield "\n".join([f"- When: {spec.chosen_by}", *final, *(f"- `{call}`" for call in CALLS[spec.step])])
 
 
 def _numbered(texts: Texts, kind: Kind) -> str:

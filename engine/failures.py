@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from homeserver.accounts.synapse import identity_server_failed
+from homeserver.accounts.errors import identity_server_failed
 from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
 from removal.plan import Step
 from removal.request import Failure, Request

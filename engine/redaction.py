@@ -1,6 +1,6 @@
 """The step that redacts an account's messages: started once, followed to its end, and believed only if nothing failed.
 
-Source: Synapse admin API, `POST /_synapse/admin/v1/user/{user_id}/redact`, `GET …/redact_status/{redact_id}`.
+Source: AccountBackend admin API, `POST /_synapse/admin/v1/user/{user_id}/redact`, `GET …/redact_status/{redact_id}`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import asyncio
 from typing import Any
 
 from engine.failures import Problem
-from homeserver.accounts.models import RedactStatus
-from homeserver.accounts.synapse import REDACTION, Synapse, already_redacting
+from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.errors import already_redacting
+from homeserver.accounts.models import REDACTION, RedactStatus
 from homeserver.client.api import NotFound, Refused
 from removal.plan import Step
 from removal.request import Failure, Request
@@ -21,7 +22,7 @@ OWN_REDACTIONS_SINCE = 11
 """From this room version on, a suspended account's messages can be redacted (MSC2174 moved `redacts`)."""
 
 
-async def redact(synapse: Synapse, request: Request) -> dict[str, Any]:
+async def redact(accounts: AccountBackend, request: Request) -> dict[str, Any]:
     """Redacts all messages in the rooms of the snapshot.
 
     In rooms of old versions every redaction fails while the account is suspended, although the task says `complete`:
@@ -35,18 +36,18 @@ async def redact(synapse: Synapse, request: Request) -> dict[str, Any]:
     rooms = list(snapshot.answer.get("rooms", [])) if snapshot else []
     if not rooms or record is None:
         return {"redact_id": "", "rooms": 0, "failed": 0}
-    lift = request.suspended and await _any_old(synapse, rooms)
+    lift = request.suspended and await _any_old(accounts, rooms)
     others = _others(request)
-    redact_id = await _started_before(synapse, request, others)
+    redact_id = await _started_before(accounts, request, others)
     if lift:
-        await synapse.suspend(request.target_id, False)
+        await accounts.suspend(request.target_id, False)
     try:
         if redact_id is None:
-            redact_id = await _start(synapse, request, rooms, others)
-        status = await _until_over(synapse, redact_id)
+            redact_id = await _start(accounts, request, rooms, others)
+        status = await _until_over(accounts, redact_id)
     finally:
         if lift:
-            await synapse.suspend(request.target_id, True)
+            await accounts.suspend(request.target_id, True)
     failed = len(status.failed_redactions or {})
     answer = {"redact_id": redact_id, "rooms": len(rooms), "failed": failed}
     if not status.succeeded:
@@ -66,25 +67,25 @@ def _others(request: Request) -> set[str]:
     return {*before, *(record.answer.get("others", []) if record else [])}
 
 
-async def _start(synapse: Synapse, request: Request, rooms: list[str], others: set[str]) -> str:
+async def _start(accounts: AccountBackend, request: Request, rooms: list[str], others: set[str]) -> str:
     try:
-        return await synapse.redact(request.target_id, rooms, reason=request.reason or None, limit=PER_ROOM)
+        return await accounts.redact(request.target_id, rooms, reason=request.reason or None, limit=PER_ROOM)
     except Refused as error:
         if already_redacting(error):
-            raise await _somebody_elses(synapse, request, others) from None
+            raise await _somebody_elses(accounts, request, others) from None
         raise
 
 
-async def _somebody_elses(synapse: Synapse, request: Request, others: set[str]) -> Problem:
-    known = {task.id for task in await synapse.scheduled_tasks(request.target_id, REDACTION)}
+async def _somebody_elses(accounts: AccountBackend, request: Request, others: set[str]) -> Problem:
+    known = {task.id for task in await accounts.scheduled_tasks(request.target_id, REDACTION)}
     cause = "another redaction of this account's messages is under way"
     return Problem(Failure.PASSING, cause, answer={"others": sorted(others | known)})
 
 
-async def _any_old(synapse: Synapse, rooms: list[str]) -> bool:
+async def _any_old(accounts: AccountBackend, rooms: list[str]) -> bool:
     for room_id in rooms:
         try:
-            version = (await synapse.room_details(room_id)).version or "1"
+            version = (await accounts.room_details(room_id)).version or "1"
         except NotFound:
             continue  # the room was removed from this server meanwhile
         if version.isdecimal() and int(version) < OWN_REDACTIONS_SINCE:
@@ -92,26 +93,26 @@ async def _any_old(synapse: Synapse, rooms: list[str]) -> bool:
     return False
 
 
-async def _started_before(synapse: Synapse, request: Request, others: set[str]) -> str | None:
+async def _started_before(accounts: AccountBackend, request: Request, others: set[str]) -> str | None:
     """The task that an earlier attempt started; None where ours is still to be started.
 
     A crash between asking for a redaction and storing its id leaves a task whose id we don't know: on a later attempt
     it's the one that wasn't there before. Clocks aren't compared: the homeserver's may differ from ours.
     """
     record = request.record(Step.REDACT)
-    tasks = await synapse.scheduled_tasks(request.target_id, REDACTION)
+    tasks = await accounts.scheduled_tasks(request.target_id, REDACTION)
     ours = [task for task in tasks if task.id not in others]
     if record is not None and record.attempts > 1 and ours:
         return max(ours, key=lambda task: task.timestamp_ms).id
     if any(not task.status.over for task in tasks):
-        raise await _somebody_elses(synapse, request, others)
+        raise await _somebody_elses(accounts, request, others)
     return None
 
 
-async def _until_over(synapse: Synapse, redact_id: str) -> RedactStatus:
+async def _until_over(accounts: AccountBackend, redact_id: str) -> RedactStatus:
     delay = 0.2
     while True:
-        status = await synapse.redact_status(redact_id)
+        status = await accounts.redact_status(redact_id)
         if status is None:
             raise Problem(Failure.PASSING, f"the homeserver has forgotten the redaction {redact_id}")
         if status.status.over:

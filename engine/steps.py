@@ -14,8 +14,8 @@ from typing import Any
 from engine.failures import Problem
 from engine.handover import hand_over, only_admin
 from engine.redaction import redact
-from homeserver.accounts.models import User
-from homeserver.accounts.synapse import JOIN_STATES, REDACTION, Synapse
+from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.models import JOIN_STATES, REDACTION, User
 from homeserver.client.api import NotFound
 from removal.plan import Media, Proof, Step, proofs_for
 from removal.request import Failure, Request, State
@@ -30,16 +30,16 @@ Answer = dict[str, Any]
 class Steps:
     """The steps, by name: `await steps.do(step, request)`."""
 
-    def __init__(self, synapse: Synapse, *, pause: float = PAUSE, stalled: float = STALLED) -> None:
-        self._synapse = synapse
+    def __init__(self, accounts: AccountBackend, *, pause: float = PAUSE, stalled: float = STALLED) -> None:
+        self._accounts = accounts
         self._pause = pause
         self._stalled = stalled
         self._table: dict[Step, Callable[[Request], Awaitable[Answer]]] = {
             Step.SNAPSHOT: self._snapshot,
-            Step.HANDOVER: lambda request: hand_over(synapse, request),
+            Step.HANDOVER: lambda request: hand_over(accounts, request),
             Step.SUSPEND: self._suspend,
             Step.THREEPIDS: self._threepids,
-            Step.REDACT: lambda request: redact(synapse, request),
+            Step.REDACT: lambda request: redact(accounts, request),
             Step.DEACTIVATE: self._deactivate,
             Step.WAIT: self._wait,
             Step.MEDIA: self._media,
@@ -59,11 +59,11 @@ class Steps:
 
     async def is_undone(self, request: Request) -> bool:
         """Whether the homeserver shows that the account isn't deactivated. Raises: HomeserverError."""
-        user = await self._synapse.user(request.target_id)
+        user = await self._accounts.user(request.target_id)
         return user is not None and not user.deactivated
 
     async def _account(self, request: Request) -> User:
-        user = await self._synapse.user(request.target_id)
+        user = await self._accounts.user(request.target_id)
         if user is None:
             raise Problem(Failure.IMPOSSIBLE, f"the homeserver knows no account {request.target_id}", "gone")
         return user
@@ -71,35 +71,35 @@ class Steps:
     async def _snapshot(self, request: Request) -> Answer:
         """What later steps and the receipt need, and can't find out any more once they began."""
         user = await self._account(request)
-        rooms = await self._synapse.joined_rooms(request.target_id)
+        rooms = await self._accounts.joined_rooms(request.target_id)
         answer = {
             "rooms": rooms,
             "room_count": len(rooms),
             "suspended_before": user.suspended,
-            "devices": len(await self._synapse.devices(request.target_id)),
+            "devices": len(await self._accounts.devices(request.target_id)),
             "threepids": ", ".join(sorted(set(user.threepid_media))),
-            "media": await self._synapse.media_total(request.target_id),
+            "media": await self._accounts.media_total(request.target_id),
         }
         if request.options.handover:
-            answer["only_admin"] = await only_admin(self._synapse, request.target_id, rooms)
+            answer["only_admin"] = await only_admin(self._accounts, request.target_id, rooms)
         if request.options.redact:
-            tasks = await self._synapse.scheduled_tasks(request.target_id, REDACTION)
+            tasks = await self._accounts.scheduled_tasks(request.target_id, REDACTION)
             answer["redactions"] = [task.id for task in tasks]
         return answer
 
     async def _suspend(self, request: Request) -> Answer:
-        await self._synapse.suspend(request.target_id, True)
+        await self._accounts.suspend(request.target_id, True)
         if not (await self._account(request)).suspended:
             raise Problem(Failure.PASSING, "the homeserver doesn't show the account as suspended")
         return {"suspended": True}
 
     async def _threepids(self, request: Request) -> Answer:
-        await self._synapse.remove_threepids(request.target_id)
+        await self._accounts.remove_threepids(request.target_id)
         return {"threepids": 0}
 
     async def _deactivate(self, request: Request) -> Answer:
         await self._account(request)
-        unbound = await self._synapse.deactivate(request.target_id, erase=request.options.erase)
+        unbound = await self._accounts.deactivate(request.target_id, erase=request.options.erase)
         return {"erase": request.options.erase, "id_server_unbind_result": unbound}
 
     async def _wait(self, request: Request) -> Answer:
@@ -109,23 +109,23 @@ class Steps:
         while True:
             await self._until_in_no_room(request)
             await asyncio.sleep(self._pause)
-            tasks = await self._synapse.scheduled_tasks(request.target_id, JOIN_STATES)
-            if not await self._synapse.joined_rooms(request.target_id):
+            tasks = await self._accounts.scheduled_tasks(request.target_id, JOIN_STATES)
+            if not await self._accounts.joined_rooms(request.target_id):
                 if all(task.status.over for task in tasks):
                     return {"rooms": 0, "repairs": repairs}
                 continue
             repairs += 1
             if repairs > 3:
                 raise Problem(Failure.PASSING, "the account keeps coming back to rooms it left")
-            await self._synapse.deactivate(request.target_id, erase=request.options.erase)
+            await self._accounts.deactivate(request.target_id, erase=request.options.erase)
 
     async def _until_in_no_room(self, request: Request) -> None:
         fewest, since, delay = None, time.monotonic(), 0.1
-        while rooms := len(await self._synapse.joined_rooms(request.target_id)):
+        while rooms := len(await self._accounts.joined_rooms(request.target_id)):
             if fewest is None or rooms < fewest:
                 fewest, since = rooms, time.monotonic()
             elif time.monotonic() - since > self._stalled:
-                await self._synapse.deactivate(request.target_id, erase=request.options.erase)
+                await self._accounts.deactivate(request.target_id, erase=request.options.erase)
                 raise Problem(Failure.PASSING, f"the account is still in {rooms} rooms")
             await asyncio.sleep(delay)
             delay = min(delay * 1.5, 5.0)
@@ -133,17 +133,17 @@ class Steps:
     async def _media(self, request: Request) -> Answer:
         """Deletes all files, a hundred at a time, or takes them out of reach as evidence."""
         if request.options.media is Media.QUARANTINE:
-            quarantined = await self._synapse.quarantine_media(request.target_id)
-            files = await self._synapse.media(request.target_id)
+            quarantined = await self._accounts.quarantine_media(request.target_id)
+            files = await self._accounts.media(request.target_id)
             # An admin marked these as safe on purpose; the receipt counts them.
             return {"quarantined": quarantined, "protected": sum(f.safe_from_quarantine for f in files)}
         deleted = 0
-        while number := await self._synapse.delete_media(request.target_id):
+        while number := await self._accounts.delete_media(request.target_id):
             deleted += number
         return {"deleted": deleted}
 
     async def _sso(self, request: Request) -> Answer:
-        providers = await self._synapse.remove_external_ids(request.target_id)
+        providers = await self._accounts.remove_external_ids(request.target_id)
         return {"sso_links": len(providers)}
 
     async def _release(self, request: Request) -> Answer:
@@ -156,9 +156,9 @@ class Steps:
         if request.state is State.RELEASING and before:
             return {"suspended": True}
         try:
-            await self._synapse.suspend(request.target_id, False)
+            await self._accounts.suspend(request.target_id, False)
         except NotFound:
-            if request.state is State.RELEASING and await self._synapse.user(request.target_id) is None:
+            if request.state is State.RELEASING and await self._accounts.user(request.target_id) is None:
                 return {"suspended": False}  # the account is gone, and with it the mark
             raise
         if (await self._account(request)).suspended:
@@ -167,20 +167,20 @@ class Steps:
 
     async def _verify(self, request: Request) -> Answer:
         """Reads everything back that the plan promises, and only that."""
-        user_id, synapse = request.target_id, self._synapse
+        user_id, accounts = request.target_id, self._accounts
         user = await self._account(request)
-        profile = await synapse.profile(user_id)
+        profile = await accounts.profile(user_id)
         checks: dict[Proof, Callable[[], Awaitable[bool]]] = {
             Proof.DEACTIVATED: lambda: _is(user.deactivated),
             Proof.ERASED: lambda: _is(user.erased),
             Proof.NO_THREEPIDS: lambda: _is(not user.threepid_media),
-            Proof.NO_DEVICES: lambda: _empty(synapse.devices(user_id)),
-            Proof.NO_PUSHERS: lambda: _empty(synapse.pushers(user_id)),
-            Proof.NO_ROOMS: lambda: _empty(synapse.joined_rooms(user_id)),
+            Proof.NO_DEVICES: lambda: _empty(accounts.devices(user_id)),
+            Proof.NO_PUSHERS: lambda: _empty(accounts.pushers(user_id)),
+            Proof.NO_ROOMS: lambda: _empty(accounts.joined_rooms(user_id)),
             Proof.NO_ACCOUNT_DATA: lambda: self._no_account_data(user_id),
             Proof.NO_DISPLAYNAME: lambda: _is(user.displayname is None),
             Proof.NO_PROFILE: lambda: _is(not profile),
-            Proof.NO_MEDIA: lambda: _empty(synapse.media_total(user_id)),
+            Proof.NO_MEDIA: lambda: _empty(accounts.media_total(user_id)),
             Proof.MEDIA_QUARANTINED: lambda: self._all_quarantined(user_id),
             Proof.REDACTED: lambda: _is(_redacted(request)),
             Proof.NO_SSO: lambda: _is(not user.external_ids),
@@ -189,10 +189,10 @@ class Steps:
         return {"proofs": {proof.value: await checks[proof]() for proof in proofs_for(request.options)}}
 
     async def _no_account_data(self, user_id: str) -> bool:
-        return (await self._synapse.account_data(user_id)).count == 0
+        return (await self._accounts.account_data(user_id)).count == 0
 
     async def _all_quarantined(self, user_id: str) -> bool:
-        files = await self._synapse.media(user_id)
+        files = await self._accounts.media(user_id)
         return all(file.quarantined_by is not None or file.safe_from_quarantine for file in files)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config import Settings
+from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.sole_admin import sole_admin_rooms
-from homeserver.accounts.synapse import Synapse
 from homeserver.client.rooms import Rooms, RoomState
 from removal.facts import Facts
 from removal.ids import InvalidUserID, UserID
@@ -80,9 +80,9 @@ class AdminRoom:
 class Authority:
     """Reads the admin room and the accounts."""
 
-    def __init__(self, rooms: Rooms, synapse: Synapse, policy: Policy, admin_room_id: str) -> None:
+    def __init__(self, rooms: Rooms, accounts: AccountBackend, policy: Policy, admin_room_id: str) -> None:
         self._rooms = rooms
-        self._synapse = synapse
+        self._accounts = accounts
         self.policy = policy
         self.admin_room_id = admin_room_id
 
@@ -104,7 +104,7 @@ class Authority:
         Raises:
             HomeserverError: it can't be told; NotFound where this server doesn't know the room.
         """
-        return RoomState.from_events(await self._synapse.room_state(room_id, "m.room.member"))
+        return RoomState.from_events(await self._accounts.room_state(room_id, "m.room.member"))
 
     async def state_before_joining(self, room_id: str) -> list[dict[str, Any]]:
         """A room's whole state as the admin API tells it, joined or not.
@@ -112,7 +112,7 @@ class Authority:
         Raises:
             HomeserverError: it can't be told; NotFound where this server doesn't know the room.
         """
-        return await self._synapse.room_state(room_id)
+        return await self._accounts.room_state(room_id)
 
     async def facts(self, user_id: str, *, count_for: float = COUNT_SECONDS) -> Facts | None:
         """One look at an account; None where the homeserver doesn't know it.
@@ -123,11 +123,11 @@ class Authority:
         Raises:
             HomeserverError: something couldn't be read.
         """
-        user = await self._synapse.user(user_id)
+        user = await self._accounts.user(user_id)
         if user is None:
             return None
         devices, rooms, media = await asyncio.gather(
-            self._synapse.devices(user_id), self._synapse.joined_rooms(user_id), self._synapse.media_total(user_id)
+            self._accounts.devices(user_id), self._accounts.joined_rooms(user_id), self._accounts.media_total(user_id)
         )
         facts = Facts(
             displayname=user.displayname,
@@ -155,8 +155,8 @@ class Authority:
     ) -> tuple[str, ...] | None:
         """Names of the rooms where this account is the only admin, or None where counting took too long."""
         if rooms is None:
-            rooms = await self._synapse.joined_rooms(user_id)
-        counted = await sole_admin_rooms(self._synapse, user_id, rooms, seconds)
+            rooms = await self._accounts.joined_rooms(user_id)
+        counted = await sole_admin_rooms(self._accounts, user_id, rooms, seconds)
         # Names may be of any length, and all of them are stored with the request.
         return tuple((room.name or room.room_id)[:255] for room in counted.found) if counted.complete else None
 

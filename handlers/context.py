@@ -8,7 +8,7 @@ from config import Settings
 from engine.unit_of_work import Ledger
 from handlers.authority import AdminRoom, Authority
 from handlers.command import Parsed
-from homeserver.accounts.synapse import Synapse
+from homeserver.accounts.backend import AccountBackend
 from homeserver.client.files import Files
 from removal.incoming import Incoming
 
@@ -19,7 +19,7 @@ class Context:
 
     ledger: Ledger
     authority: Authority
-    synapse: Synapse
+    accounts: AccountBackend
     settings: Settings
     files: Files
 

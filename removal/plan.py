@@ -1,7 +1,7 @@
 """The steps of a removal: which there are, in which order, when each applies, and what it promises.
 
-This is the one declaration. The prompt, `!status`, the runner, the receipt and docs/steps.md all follow it.
-Sources: Synapse admin API (paths stand with each step); the order is explained in docs/design.md.
+This is the one declaration. The prompt, `!status`, the runner, the receipt and docs/steps.md all follow it. Which
+requests a step makes is the backend's business (`homeserver.accounts`); the order is explained in docs/design.md.
 """
 
 from __future__ import annotations
@@ -82,11 +82,10 @@ Applies = Callable[[Kind, Options], bool]
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
-    """One step: when it applies, which requests to the homeserver it makes, which option or setting chooses it."""
+    """One step: when it applies, and which option or setting chooses it. How it is done, the backend knows."""
 
     step: Step
     applies: Applies
-    calls: tuple[str, ...]
     chosen_by: str
     final: bool = False
     """Once it has begun, nobody can take the removal back."""
@@ -96,30 +95,27 @@ def _always(_kind: Kind, _options: Options) -> bool:
     return True
 
 
-_V1 = "/_synapse/admin/v1/users/{user_id}"
-_V2 = "/_synapse/admin/v2/users/{user_id}"
 STEPS: tuple[StepSpec, ...] = (
-    StepSpec(Step.SNAPSHOT, _always, (f"GET {_V2}", f"GET {_V1}/joined_rooms", f"GET {_V2}/devices",
-        f"GET {_V1}/media"), "always"),
-    StepSpec(Step.HANDOVER, lambda _, o: bool(o.handover), ("GET /_synapse/admin/v1/rooms/{room_id}/members",
-        "POST /_synapse/admin/v1/rooms/{room_id}/make_room_admin", "GET /_synapse/admin/v1/rooms/{room_id}/state"),
-        "`--handover @user`, in a direct message `!handover`"),
-    StepSpec(Step.SUSPEND, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}", f"GET {_V2}"), "always"),
-    StepSpec(Step.THREEPIDS, _always, (f"PUT {_V2}",), "always"),
-    StepSpec(Step.REDACT, lambda _, o: o.redact, ("POST /_synapse/admin/v1/user/{user_id}/redact",
-        "GET /_synapse/admin/v1/user/redact_status/{redact_id}"), "`--redact`"),
-    StepSpec(Step.DEACTIVATE, _always, ("POST /_synapse/admin/v1/deactivate/{user_id}",), "always", final=True),
-    StepSpec(Step.WAIT, _always, (f"GET {_V1}/joined_rooms", "GET /_synapse/admin/v1/scheduled_tasks"), "always"),
-    StepSpec(Step.MEDIA, lambda _, o: o.media is not Media.KEEP, (f"DELETE {_V1}/media",
-        "POST /_synapse/admin/v1/user/{user_id}/media/quarantine"),
-        "`--media` or `--quarantine`; a person's own removal: `--media`, or a question"),
-    StepSpec(Step.SSO, lambda _, o: o.forget_sso, (f"PUT {_V2}",),
-        "`--forget-sso`; a person's own removal: the setting `self_service.remove_sso_links`"),
-    StepSpec(Step.RELEASE, _always, ("PUT /_synapse/admin/v1/suspend/{user_id}", f"GET {_V2}"), "always"),
-    StepSpec(Step.VERIFY, _always, (f"GET {_V2}", f"GET {_V2}/devices", f"GET {_V1}/pushers",
-        f"GET {_V1}/joined_rooms", f"GET {_V1}/accountdata", f"GET {_V1}/media",
-        "GET /_matrix/client/v3/profile/{user_id}"), "always"),
-)  # fmt: skip
+    StepSpec(Step.SNAPSHOT, _always, "always"),
+    StepSpec(Step.HANDOVER, lambda _, o: bool(o.handover), "`--handover @user`, in a direct message `!handover`"),
+    StepSpec(Step.SUSPEND, _always, "always"),
+    StepSpec(Step.THREEPIDS, _always, "always"),
+    StepSpec(Step.REDACT, lambda _, o: o.redact, "`--redact`"),
+    StepSpec(Step.DEACTIVATE, _always, "always", final=True),
+    StepSpec(Step.WAIT, _always, "always"),
+    StepSpec(
+        Step.MEDIA,
+        lambda _, o: o.media is not Media.KEEP,
+        "`--media` or `--quarantine`; a person's own removal: `--media`, or a question",
+    ),
+    StepSpec(
+        Step.SSO,
+        lambda _, o: o.forget_sso,
+        "`--forget-sso`; a person's own removal: the setting `self_service.remove_sso_links`",
+    ),
+    StepSpec(Step.RELEASE, _always, "always"),
+    StepSpec(Step.VERIFY, _always, "always"),
+)
 SPECS = {spec.step: spec for spec in STEPS}
 
 

@@ -83,7 +83,7 @@ async def _bad_options(context: Context, asked: ModeratorCommand, target: UserID
     elif successor == target:
         problem = "successor_is_target"
     elif successor is not None and context.authority.policy.is_local(str(successor)):
-        account = await context.synapse.user(str(successor))
+        account = await context.accounts.user(str(successor))
         if account is None or account.deactivated:
             problem = "successor_unknown"
     if not problem:
@@ -129,12 +129,12 @@ async def _look_or_refuse(context: Context, asked: ModeratorCommand, target: Use
 async def _similar(context: Context, target: UserID) -> list[str]:
     """Accounts that were perhaps meant by one that doesn't exist, the likeliest first. Raises: HomeserverError."""
     name = target.localpart
-    found = await context.synapse.find_users(name, SIMILAR)
+    found = await context.accounts.find_users(name, SIMILAR)
     if not found:
         # The homeserver finds what holds the text as it is: a slip is in one half of a name, hardly in both.
         half = (len(name) + 1) // 2
         for part in (name[:half], name[half:]):
-            found += await context.synapse.find_users(part, SIMILAR_SEARCHED) if len(part) > 1 else []
+            found += await context.accounts.find_users(part, SIMILAR_SEARCHED) if len(part) > 1 else []
         # By name alone: the server's, which all have in common, would make any two look alike.
         names = {user_id[1:].partition(":")[0]: user_id for user_id in found}
         found = [names[near] for near in difflib.get_close_matches(name, names, n=SIMILAR, cutoff=0.8)]

@@ -72,9 +72,9 @@ async def confirmed(context: Context, event: Incoming, matrix_id: str, *, encryp
 
 async def collect(context: Context, user_id: str) -> dict[str, Any]:
     """Everything that the admin API tells of an account, as JSON. Raises: HomeserverError."""
-    synapse = context.synapse
-    account_data = await synapse.account_data(user_id)
-    user = await synapse.user(user_id)
+    accounts = context.accounts
+    account_data = await accounts.account_data(user_id)
+    user = await accounts.user(user_id)
     return {
         "user_id": user_id,
         "account": None
@@ -85,10 +85,10 @@ async def collect(context: Context, user_id: str) -> dict[str, Any]:
             "user_type": user.user_type,
             "single_sign_on": list(user.external_ids),
         },
-        "profile": await synapse.profile(user_id),
-        "third_party_ids": [{"medium": t.medium, "address": t.address} for t in await synapse.threepids(user_id)],
-        "devices": await synapse.device_records(user_id),
-        "rooms": await synapse.memberships(user_id),
-        "media": [m.model_dump() for m in await synapse.media(user_id)],
+        "profile": await accounts.profile(user_id),
+        "third_party_ids": [{"medium": t.medium, "address": t.address} for t in await accounts.threepids(user_id)],
+        "devices": await accounts.device_records(user_id),
+        "rooms": await accounts.memberships(user_id),
+        "media": [m.model_dump() for m in await accounts.media(user_id)],
         "account_data": {"global": account_data.everywhere, "rooms": account_data.rooms},
     }

@@ -58,12 +58,12 @@ async def hand_over(context: Context, asked: DirectCommand) -> None:
     elif successor == asked.by:
         problem = "yourself"
     else:
-        search = await sole_admin_rooms(context.synapse, asked.by, [room_id], LOOK_SECONDS)
+        search = await sole_admin_rooms(context.accounts, asked.by, [room_id], LOOK_SECONDS)
         if search.problem is not None:
             raise search.problem
         if not search.found:
             problem = "not_only_admin"
-        elif successor not in await context.synapse.room_members(room_id):
+        elif successor not in await context.accounts.room_members(room_id):
             problem = "not_joined"
     async with context.ledger.entry(asked.event) as entry:
         own = [r for r in await requests.open_for(entry.tx, asked.by) if r.kind is Kind.OWN]

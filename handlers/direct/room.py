@@ -73,7 +73,7 @@ class DirectRoomFinder:
             if await self._is_here(room_id, user_id):
                 break
         else:
-            account = await self._context.synapse.user(user_id)
+            account = await self._context.accounts.user(user_id)
             if account is None or account.deactivated:
                 return None
             name = self._context.ledger.texts.word("own_room", "name", reference=request.reference)

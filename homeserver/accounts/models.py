@@ -16,6 +16,12 @@ from pydantic_core import PydanticCustomError
 
 from homeserver.client.api import BadAnswer
 
+REDACTION = "redact_all_events"
+"""The scheduled task that redacts; its resource is the account."""
+JOIN_STATES = "update_join_states"
+"""The scheduled task that writes a changed profile into rooms; its resource is the account. While one is under way, a
+deactivated account can be joined again."""
+
 
 class Answer(BaseModel):
     """An answer, or a part of one: frozen, and strict, so that neither `"true"` nor 1 is a boolean."""

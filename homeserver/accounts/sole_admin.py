@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.models import RoomDetails
-from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import HomeserverError, NotFound
 from removal.power import CREATE, POWER_LEVELS, Power, sole_admin_among
 
@@ -33,14 +33,16 @@ class SoleAdminRooms:
         return not self.rest
 
 
-async def sole_admin_rooms(synapse: Synapse, user_id: str, rooms: Sequence[str], seconds: float) -> SoleAdminRooms:
+async def sole_admin_rooms(
+    accounts: AccountBackend, user_id: str, rooms: Sequence[str], seconds: float
+) -> SoleAdminRooms:
     """Searches rooms where this account is the only joined member, local or remote, who may change the power levels.
 
     Rooms of one or two joined members aren't reported (see `removal.power.sole_admin`). Asks for the power levels and
     the create event of each room, and for the members only where the account is an admin.
 
     Args:
-        synapse: the admin API.
+        accounts: who keeps the accounts.
         user_id: the account.
         rooms: where to look, usually `joined_rooms` or the `rest` of an earlier answer.
         seconds: how long to search.
@@ -59,8 +61,8 @@ async def sole_admin_rooms(synapse: Synapse, user_id: str, rooms: Sequence[str],
         while waiting and not problems:
             room_id = waiting.popleft()
             try:
-                if await _is_sole_admin(synapse, room_id, user_id):
-                    found[room_id] = await synapse.room_details(room_id)
+                if await _is_sole_admin(accounts, room_id, user_id):
+                    found[room_id] = await accounts.room_details(room_id)
             except HomeserverError as error:
                 deleted_meanwhile = isinstance(error, NotFound) and error.errcode == "M_NOT_FOUND"
                 if not deleted_meanwhile:
@@ -82,9 +84,9 @@ async def sole_admin_rooms(synapse: Synapse, user_id: str, rooms: Sequence[str],
     )
 
 
-async def _is_sole_admin(synapse: Synapse, room_id: str, user_id: str) -> bool:
-    known = await synapse.room_state(room_id, POWER_LEVELS) + await synapse.room_state(room_id, CREATE)
+async def _is_sole_admin(accounts: AccountBackend, room_id: str, user_id: str) -> bool:
+    known = await accounts.room_state(room_id, POWER_LEVELS) + await accounts.room_state(room_id, CREATE)
     power = Power.from_state(known)
     if not power.is_admin(user_id):
         return False
-    return sole_admin_among(power, await synapse.room_members(room_id), user_id)
+    return sole_admin_among(power, await accounts.room_members(room_id), user_id)

@@ -10,7 +10,7 @@ Source: https://element-hq.github.io/synapse/latest/usage/administration/admin_a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homeserver.accounts.models import (
@@ -36,13 +36,8 @@ from homeserver.accounts.models import (
     UserAnswer,
     read,
 )
-from homeserver.client.api import Api, BadAnswer, Forbidden, HomeserverError, NotFound, Refused, ServerFault
-
-REDACTION = "redact_all_events"
-"""The scheduled task that redacts; its resource is the account."""
-JOIN_STATES = "update_join_states"
-"""The scheduled task that writes a changed profile into rooms; its resource is the account. While one is under way, a
-deactivated account can be joined again."""
+from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound
+from removal.plan import Step
 
 DEACTIVATE_TIMEOUT = 180.0
 """Seconds. A pending invite from a dead server costs 20 s inside the call, a dead identity server 60 s."""
@@ -54,26 +49,56 @@ _USER_V2 = "/_synapse/admin/v2/users/{}"
 _ROOM = "/_synapse/admin/v1/rooms/{}"
 
 
-def identity_server_failed(error: HomeserverError) -> bool:
-    """Whether this error, of `deactivate` or `remove_threepids`, is an identity server's that couldn't be reached.
-
-    Nothing was deactivated then, and trying again changes nothing while that server is away. Synapse says so in words
-    only: 400 "Failed to remove threepid from ID server", 500 "Failed to remove threepids".
-    """
-    return isinstance(error, Refused | ServerFault) and "Failed to remove threepid" in error.message
-
-
-def already_redacting(error: HomeserverError) -> bool:
-    """Whether `redact` was refused because a redaction of this account is under way. Synapse says so in words only."""
-    return isinstance(error, Refused) and "Redact already in progress" in error.message
+CALLS: Mapping[Step, tuple[str, ...]] = {
+    Step.SNAPSHOT: (
+        "GET /_synapse/admin/v2/users/{user_id}",
+        "GET /_synapse/admin/v1/users/{user_id}/joined_rooms",
+        "GET /_synapse/admin/v2/users/{user_id}/devices",
+        "GET /_synapse/admin/v1/users/{user_id}/media",
+    ),
+    Step.HANDOVER: (
+        "GET /_synapse/admin/v1/rooms/{room_id}/members",
+        "POST /_synapse/admin/v1/rooms/{room_id}/make_room_admin",
+        "GET /_synapse/admin/v1/rooms/{room_id}/state",
+    ),
+    Step.SUSPEND: ("PUT /_synapse/admin/v1/suspend/{user_id}", "GET /_synapse/admin/v2/users/{user_id}"),
+    Step.THREEPIDS: ("PUT /_synapse/admin/v2/users/{user_id}",),
+    Step.REDACT: (
+        "POST /_synapse/admin/v1/user/{user_id}/redact",
+        "GET /_synapse/admin/v1/user/redact_status/{redact_id}",
+    ),
+    Step.DEACTIVATE: ("POST /_synapse/admin/v1/deactivate/{user_id}",),
+    Step.WAIT: (
+        "GET /_synapse/admin/v1/users/{user_id}/joined_rooms",
+        "GET /_synapse/admin/v1/scheduled_tasks",
+    ),
+    Step.MEDIA: (
+        "DELETE /_synapse/admin/v1/users/{user_id}/media",
+        "POST /_synapse/admin/v1/user/{user_id}/media/quarantine",
+    ),
+    Step.SSO: ("PUT /_synapse/admin/v2/users/{user_id}",),
+    Step.RELEASE: ("PUT /_synapse/admin/v1/suspend/{user_id}", "GET /_synapse/admin/v2/users/{user_id}"),
+    Step.VERIFY: (
+        "GET /_synapse/admin/v2/users/{user_id}",
+        "GET /_synapse/admin/v2/users/{user_id}/devices",
+        "GET /_synapse/admin/v1/users/{user_id}/pushers",
+        "GET /_synapse/admin/v1/users/{user_id}/joined_rooms",
+        "GET /_synapse/admin/v1/users/{user_id}/accountdata",
+        "GET /_synapse/admin/v1/users/{user_id}/media",
+        "GET /_matrix/client/v3/profile/{user_id}",
+    ),
+}
+"""Step → the requests it makes; docs/steps.md shows them, and a test holds them to the methods below."""
 
 
 class Synapse:
-    """Synapse's admin API.
+    """Synapse's admin API; an `AccountBackend`.
 
     Args:
         api: with the token of a server admin.
     """
+
+    calls = CALLS
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -246,7 +271,7 @@ class Synapse:
         Raises:
             NotFound: no such account.
             Forbidden: a module of the homeserver forbade it, or this account is no server admin.
-            Refused: not a Matrix ID of this server, or see `identity_server_failed`.
+            Refused: not a Matrix ID of this server, or see `errors.identity_server_failed`.
         """
         answer = await self._api.call(
             "POST",
@@ -280,7 +305,7 @@ class Synapse:
 
         Raises:
             NotFound: no such account; nothing was done.
-            ServerFault: see `identity_server_failed`; some of the ids may be off already.
+            ServerFault: see `errors.identity_server_failed`; some of the ids may be off already.
         """
         before = (await self._user(user_id)).threepids
         if not before:
@@ -337,7 +362,7 @@ class Synapse:
 
         Raises:
             ValueError: no rooms.
-            Refused: see `already_redacting`.
+            Refused: see `errors.already_redacting`.
         """
         if not rooms:
             raise ValueError("a redaction needs rooms")

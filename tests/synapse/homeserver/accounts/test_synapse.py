@@ -10,7 +10,9 @@ from importlib.metadata import version
 import aiohttp
 import pytest
 
-from homeserver.accounts.synapse import JOIN_STATES, Synapse, identity_server_failed
+from homeserver.accounts.errors import identity_server_failed
+from homeserver.accounts.models import JOIN_STATES
+from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, Forbidden, NotFound, Refused, ServerFault
 from sandbox.homeserver import Homeserver
 from tests.conftest import Account, People

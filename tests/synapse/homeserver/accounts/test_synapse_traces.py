@@ -7,8 +7,9 @@ from collections.abc import Callable
 import aiohttp
 import pytest
 
-from homeserver.accounts.models import RedactStatus, ScheduledTask, TaskState
-from homeserver.accounts.synapse import REDACTION, Synapse, already_redacting
+from homeserver.accounts.errors import already_redacting
+from homeserver.accounts.models import REDACTION, RedactStatus, ScheduledTask, TaskState
+from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, NotFound, Refused
 from sandbox.homeserver import Homeserver
 from tests.conftest import Account, People

@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
+from homeserver.accounts.models import REDACTION
 from homeserver.accounts.sole_admin import SEARCHERS, sole_admin_rooms
-from homeserver.accounts.synapse import REDACTION, Synapse
+from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadAnswer, NotFound
 from homeserver.client.rooms import Rooms
 

@@ -1,0 +1,149 @@
+"""What handlers and engine need of whoever keeps the accounts. `synapse.py` is one implementation.
+
+Every method raises `homeserver.client.api.HomeserverError`: `Unreachable` and `ServerFault` say that the outcome is
+unknown, `Refused` that nothing was done. No method retries or decides. What each implementation sends for a step stands
+in `calls`, from which docs/steps.md is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from homeserver.accounts.models import (
+    AccountData,
+    Media,
+    RedactStatus,
+    RoomDetails,
+    ScheduledTask,
+    Threepid,
+    User,
+)
+from removal.plan import Step
+
+
+class AccountBackend(Protocol):
+    """The account administration of one homeserver."""
+
+    @property
+    def calls(self) -> Mapping[Step, tuple[str, ...]]:
+        """Step → the requests it makes, as `METHOD path` with `{parameters}`."""
+        ...
+
+    async def is_admin(self) -> bool:
+        """Whether the bot's own account may administrate accounts."""
+        ...
+
+    # --- looking at an account ---
+
+    async def user(self, user_id: str) -> User | None:
+        """The account, or None where there never was one with this name."""
+        ...
+
+    async def find_users(self, text: str, limit: int = 3) -> list[str]:
+        """Matrix IDs whose name or display name contains this text, at most `limit`; for suggestions only."""
+        ...
+
+    async def threepids(self, user_id: str) -> list[Threepid]:
+        """E-mail addresses and phone numbers, for their owner only."""
+        ...
+
+    async def devices(self, user_id: str) -> list[str]:
+        """The ids of the account's devices."""
+        ...
+
+    async def device_records(self, user_id: str) -> list[dict[str, Any]]:
+        """The devices with all that is known of them (names, addresses), for their owner only."""
+        ...
+
+    async def joined_rooms(self, user_id: str) -> list[str]:
+        """The rooms where this account is joined. Empty for unknown accounts too."""
+        ...
+
+    async def memberships(self, user_id: str) -> dict[str, str]:
+        """Room id → membership, rooms left or banned from included."""
+        ...
+
+    async def pushers(self, user_id: str) -> int:
+        """How many pushers the account has."""
+        ...
+
+    async def account_data(self, user_id: str) -> AccountData:
+        """The account's data, for its owner only; `.count` is for everybody."""
+        ...
+
+    async def profile(self, user_id: str) -> dict[str, Any] | None:
+        """The public profile, None where there is none."""
+        ...
+
+    # --- acting on an account: each is safe to repeat unless its implementation says otherwise ---
+
+    async def deactivate(self, user_id: str, erase: bool) -> str:
+        """Deactivates the account. The answer isn't the end: rooms are left in the background.
+
+        Returns:
+            What became of the third-party ids at identity servers: `success` or `no-support`.
+        """
+        ...
+
+    async def suspend(self, user_id: str, suspended: bool) -> None:
+        """Sets or clears the suspension."""
+        ...
+
+    async def remove_threepids(self, user_id: str) -> tuple[str, ...]:
+        """Removes all third-party ids; returns the kinds that were removed."""
+        ...
+
+    async def remove_external_ids(self, user_id: str) -> tuple[str, ...]:
+        """Removes all single sign-on links; returns the providers' names."""
+        ...
+
+    # --- what an account left behind ---
+
+    async def redact(
+        self, user_id: str, rooms: Sequence[str], reason: str | None = None, limit: int | None = None
+    ) -> str:
+        """Starts to redact the account's events; returns the id for `redact_status`. NOT safe to repeat."""
+        ...
+
+    async def redact_status(self, redact_id: str) -> RedactStatus | None:
+        """How far a redaction is; None once forgotten."""
+        ...
+
+    async def scheduled_tasks(self, resource_id: str, action_name: str) -> list[ScheduledTask]:
+        """The background tasks of this kind (`models.REDACTION`, `models.JOIN_STATES`) for this account."""
+        ...
+
+    async def media_total(self, user_id: str) -> int:
+        """How many of the account's uploaded files are still here."""
+        ...
+
+    async def media(self, user_id: str) -> list[Media]:
+        """All files the account uploaded, oldest first."""
+        ...
+
+    async def delete_media(self, user_id: str) -> int:
+        """Deletes some of the account's files; returns how many. Repeat until it gives 0."""
+        ...
+
+    async def quarantine_media(self, user_id: str) -> int:
+        """Makes the account's files inaccessible, but keeps them; returns how many."""
+        ...
+
+    # --- rooms ---
+
+    async def room_details(self, room_id: str) -> RoomDetails:
+        """Name, version and sizes of a room."""
+        ...
+
+    async def room_members(self, room_id: str) -> list[str]:
+        """Who is joined, from here and elsewhere."""
+        ...
+
+    async def room_state(self, room_id: str, event_type: str | None = None) -> list[dict[str, Any]]:
+        """The state of any room this homeserver is in, joined or not; only events of `event_type` where given."""
+        ...
+
+    async def make_room_admin(self, room_id: str, user_id: str) -> None:
+        """Gives a user the power of the room's most powerful local member. Invites whoever isn't in the room."""
+        ...

@@ -1,0 +1,19 @@
+"""What some refusals of the account administration mean, where the homeserver says so in words only."""
+
+from __future__ import annotations
+
+from homeserver.client.api import HomeserverError, Refused, ServerFault
+
+
+def identity_server_failed(error: HomeserverError) -> bool:
+    """Whether this error, of `deactivate` or `remove_threepids`, is an identity server's that couldn't be reached.
+
+    Nothing was deactivated then, and trying again changes nothing while that server is away. Synapse says so in words
+    only: 400 "Failed to remove threepid from ID server", 500 "Failed to remove threepids".
+    """
+    return isinstance(error, Refused | ServerFault) and "Failed to remove threepid" in error.message
+
+
+def already_redacting(error: HomeserverError) -> bool:
+    """Whether `redact` was refused because a redaction of this account is under way. Synapse says so in words only."""
+    return isinstance(error, Refused) and "Redact already in progress" in error.message
