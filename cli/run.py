@@ -19,7 +19,6 @@ from engine.sender import OutboxSender
 from engine.steps import Steps
 from engine.unit_of_work import Clock, Ledger
 from handlers.admin_room.commands import for_admin_room
-from handlers.admin_room.confirmation import Recheck
 from handlers.admin_room.gate import AdminRoomGate
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.admin_room.upgrade import Upgrade
@@ -31,6 +30,7 @@ from handlers.direct.gate import DirectGate
 from handlers.direct.room import DirectRoomFinder
 from handlers.dispatch import Dispatcher
 from handlers.invites import Invites
+from handlers.recheck import Recheck
 from handlers.sole_admin_counter import SoleAdminCounter
 from handlers.undecryptable import Undecryptable
 from homeserver.accounts.backend import AccountBackend

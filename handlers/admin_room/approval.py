@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from engine.unit_of_work import Entry
 from handlers.context import Context, ModeratorCommand
-from handlers.direct import rules as own_rules
+from handlers.decide import decide_for
+from handlers.recheck import settle_if_changed
 from removal.incoming import Incoming
 from removal.lifecycle import ApprovalRefused, Approved
 from removal.plan import Kind
@@ -49,27 +50,20 @@ async def refuse(context: Context, asked: ModeratorCommand) -> None:
         if not reason:
             await entry.reply(asked.event, "refuse_how", r=request)
             return
-        decision = await entry.apply(request, ApprovalRefused(asked.by, reason), actor=asked.by)
-        await _answer(entry, asked.event, request, decision.refusal, "refused")
+        if await decide_for(entry, asked.event, request, ApprovalRefused(asked.by, reason)):
+            await entry.reply(asked.event, "approval_given", r=request, done="refused")
 
 
 async def _over(context: Context, request: Request, event: Incoming) -> bool:
     """Whether the account can't be removed any more, such as one that was suspended meanwhile. Both sides were told
     then. Raises: HomeserverError."""
     waits = request.state is State.AWAITING_APPROVAL
-    return waits and await own_rules.settle_if_changed(context, request, event)
+    return waits and await settle_if_changed(context, request, event)
 
 
 async def _approve(entry: Entry, event: Incoming, request: Request) -> None:
-    decision = await entry.apply(request, Approved(event.sender), actor=event.sender)
-    await _answer(entry, event, request, decision.refusal, "approved")
-
-
-async def _answer(entry: Entry, event: Incoming, request: Request, refusal: str, done: str) -> None:
-    if refusal:
-        await entry.not_changed(event, request, refusal)
-    else:
-        await entry.reply(event, "approval_given", r=request, done=done)
+    if await decide_for(entry, event, request, Approved(event.sender)):
+        await entry.reply(event, "approval_given", r=request, done="approved")
 
 
 async def _named(entry: Entry, asked: ModeratorCommand) -> Request | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 
 from engine.unit_of_work import Entry
 from handlers.context import Context, ModeratorCommand
@@ -169,33 +168,4 @@ async def _request(
         facts=facts,
         reason=asked.parsed.text("--reason") or "",
         at_ts=when(context, asked),
-    )
-
-
-async def ask_again(context: Context, entry: Entry, request: Request, facts: Facts) -> Request:
-    """A new prompt with what is true now, in place of one whose account changed."""
-    now = entry.now
-    return await entry.open(
-        replace(
-            request,
-            id=0,
-            version=0,
-            created_ts=now,
-            expires_ts=now + request.rules.expires_after_ms,
-            state=State.AWAITING_CONFIRMATION,
-            facts=facts,
-            confirmer_id=None,
-            confirmed_ts=None,
-            confirmation_event_id=None,
-            confirmer_trust="",
-            due_ts=None,
-            reminded_ts=None,
-            started_ts=None,
-            ended_ts=None,
-            ended_by=None,
-            ended_because="",
-            steps=(),
-            retry_ts=None,
-            open_said=False,
-        )
     )

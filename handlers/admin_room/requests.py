@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.unit_of_work import Entry
 from handlers.context import Context, ModeratorCommand
+from handlers.decide import decide_for
 from removal.lifecycle import Cancelled, RetryAsked
 from removal.request import Request
 from storage import requests
@@ -36,9 +37,7 @@ async def cancel(context: Context, asked: ModeratorCommand) -> None:
         request = await _named(entry, asked)
         if request is None:
             return
-        decision = await entry.apply(request, Cancelled(asked.by, asked.parsed.text("--reason") or ""), actor=asked.by)
-        if decision.refusal:
-            await entry.not_changed(asked.event, request, decision.refusal)
+        await decide_for(entry, asked.event, request, Cancelled(asked.by, asked.parsed.text("--reason") or ""))
 
 
 async def retry(context: Context, asked: ModeratorCommand) -> None:
@@ -47,10 +46,7 @@ async def retry(context: Context, asked: ModeratorCommand) -> None:
         request = await _named(entry, asked)
         if request is None:
             return
-        decision = await entry.apply(request, RetryAsked(asked.by), actor=asked.by)
-        if decision.refusal:
-            await entry.not_changed(asked.event, request, decision.refusal)
-        else:
+        if await decide_for(entry, asked.event, request, RetryAsked(asked.by)):
             await entry.reply(asked.event, "retrying", r=request)
 
 

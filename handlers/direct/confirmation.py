@@ -6,8 +6,8 @@ from handlers import yes_no
 from handlers.command import UsageError, read_user
 from handlers.context import Context
 from handlers.direct import mydata
-from handlers.direct.rules import settle_if_changed
 from handlers.message import Message, read
+from handlers.recheck import settle_if_changed
 from handlers.yes_no import NO, YES, annotation
 from removal.incoming import Incoming
 from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from handlers.command import Parsed
 from handlers.context import Context, DirectCommand
-from handlers.direct.rules import refusal_of
+from handlers.recheck import refusal_of_own
 from removal.facts import Facts
 from removal.plan import Kind, Media, Options
 from removal.protection import Refusal
@@ -27,7 +27,7 @@ async def deactivate(context: Context, asked: DirectCommand) -> None:
         return
     options, questions = _wanted(context, asked.parsed)
     facts = await context.authority.facts(asked.by)
-    refusal = await refusal_of(context, asked.by, facts, erase=options.erase)
+    refusal = await refusal_of_own(context, asked.by, facts, erase=options.erase)
     if refusal is None and len(today) >= context.settings.self_service.requests_per_day:
         refusal = Refusal.TOO_MANY
     if refusal is not None or facts is None:

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from handlers.context import Context, DirectCommand
-from handlers.direct.rules import alone_together, offered_to
+from handlers.direct.rules import alone_together
+from handlers.recheck import offered_to
 from removal.ids import matches_any
 from removal.incoming import Incoming
 from removal.protection import Refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.unit_of_work import Entry
 from handlers.context import Context, DirectCommand
+from handlers.decide import decide_for
 from homeserver.accounts.sole_admin import sole_admin_rooms
 from removal.lifecycle import Cancelled, HandoverNamed
 from removal.plan import Kind
@@ -27,9 +28,7 @@ async def cancel(context: Context, asked: DirectCommand) -> None:
         request = await _own(entry, asked)
         if request is None:
             return
-        decision = await entry.apply(request, Cancelled(asked.by), actor=asked.by)
-        if decision.refusal:
-            await entry.not_changed(asked.event, request, decision.refusal)
+        await decide_for(entry, asked.event, request, Cancelled(asked.by))
 
 
 async def _own(entry: Entry, asked: DirectCommand) -> Request | None:
