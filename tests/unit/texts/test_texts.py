@@ -20,7 +20,7 @@ from handlers.command import Problem, UsageError, Why
 from removal.facts import Facts
 from removal.plan import Kind, Media, Options, Step
 from removal.protection import Refusal
-from removal.request import Request, Rules, State, StepRecord, StepState
+from removal.request import UNCONFIRMED, WAITING, Request, Rules, State, StepRecord, StepState
 from storage.audit import AuditRow
 from tests.support.all_decisions import decisions
 from tests.support.hostile_texts import HOSTILE, HOSTILE_ID, problems
@@ -301,6 +301,19 @@ def test_every_word_of_a_decision_is_heard_by_somebody() -> None:
         (Kind.OWN, "prompt"),
         (Kind.OWN, "confirmation_withdrawn"),
     }
+
+
+@pytest.mark.parametrize("template", ["card", "own_card", "own_status"])
+def test_no_card_speaks_of_a_future_that_will_not_come(template: str) -> None:
+    """Of all requests there can be: one that has ended, or has begun, names no date and nothing that would stop it."""
+    kinds = {Kind.MODERATION} if template == "card" else {Kind.OWN}
+    requests = {(r.state, r.due_ts is None): r for r in (d.request for _, _, d in decisions()) if r.kind in kinds}
+    assert {state for state, _ in requests} >= {State.SCHEDULED, State.CANCELLED, State.RUNNING}
+    for (state, _), request in requests.items():
+        body = TEXTS.render(template, r=request).body
+        promises = "stops it" in body or body.count("On ") > 0
+        assert not promises or state in UNCONFIRMED | WAITING, (state, body)
+        assert promises or state is not State.SCHEDULED
 
 
 def test_a_language_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
