@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from handlers.context import Context, ModeratorCommand
-from storage import audit
+from handlers.upload import upload, uri_of
+from storage import audit, uploads
 from storage.audit_export import FORMATS, export
 
 SHOWN = 30
@@ -37,7 +38,8 @@ async def search(context: Context, asked: ModeratorCommand) -> None:
     data = export(reversed(rows), wanted).encode()
     name = f"audit.{wanted}"
     kind = "text/csv" if wanted == "csv" else "application/x-ndjson"
-    content = await context.files.upload(data, name, kind, encrypted=asked.room.state.encrypted)
+    content = await upload(context, context.bot_id, data, name, kind, encrypted=asked.room.state.encrypted)
     async with context.ledger.entry(asked.event) as entry:
+        await uploads.sent(entry.tx, uri_of(content), entry.now, None)
         await entry.reply_file(asked.event, content)
         await entry.audit("AuditExported", actor=asked.by, rows=len(rows))

@@ -8,6 +8,7 @@ from typing import Any
 from handlers.context import Context, DirectCommand
 from handlers.direct.rules import alone_together
 from handlers.recheck import offered_to
+from handlers.upload import upload, uri_of
 from removal.ids import matches_any
 from removal.incoming import Incoming
 from removal.protection import Refusal
@@ -57,14 +58,14 @@ async def confirmed(context: Context, event: Incoming, matrix_id: str, *, encryp
             await entry.done(event)
             return True
     data = json.dumps(await collect(context, event.sender), indent=2, ensure_ascii=False).encode()
-    content = await context.files.upload(data, "my-data.json", "application/json", encrypted=True)
+    content = await upload(context, event.sender, data, "my-data.json", "application/json", encrypted=True)
     alone = alone_together(await context.authority.room(event.room_id), context.bot_id, event.sender)
     async with context.ledger.entry(event) as entry:
         await conversations.ask_for_data(entry.tx, event.room_id, None)
-        if not alone:  # somebody came while all this was collected
-            await uploads.add(entry.tx, content["file"]["url"], event.sender, entry.now, entry.now)
+        # Somebody may have come while all this was collected: then nobody gets it.
+        await uploads.sent(entry.tx, uri_of(content), entry.now, entry.now + (DAY_MS if alone else 0))
+        if not alone:
             return True
-        await uploads.add(entry.tx, content["file"]["url"], event.sender, entry.now, entry.now + DAY_MS)
         await entry.reply_file(event, content)
         await entry.post(event.room_id, "mydata", event.event_id, mention=event.sender, what="sent")
         await entry.audit("DataSent", actor=event.sender, target=event.sender, bytes=len(data))

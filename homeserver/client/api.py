@@ -167,15 +167,17 @@ class Api:
             raise BadAnswer(f"{_shown(method, path, ids)}: the answer is no list of JSON objects")
         return answer
 
-    async def upload(self, path: str, data: bytes, content_type: str, params: Params, timeout: float) -> dict[str, Any]:
-        """Sends bytes by POST, and gives back the JSON object that came.
+    async def upload(
+        self, path: str, *ids: str, data: bytes, content_type: str, params: Params, timeout: float
+    ) -> dict[str, Any]:
+        """Sends bytes by PUT, and gives back the JSON object that came.
 
         Raises:
             HomeserverError: as for `call`.
         """
-        answer = await self._exchange("POST", path, (), None, params, timeout, data, content_type)
+        answer = await self._exchange("PUT", path, ids, None, params, timeout, data, content_type)
         if not isinstance(answer, dict):
-            raise BadAnswer(f"POST {path}: the answer is no JSON object")
+            raise BadAnswer(f"PUT {path}: the answer is no JSON object")
         return answer
 
     async def _exchange(

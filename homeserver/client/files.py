@@ -1,7 +1,7 @@
-"""Files for rooms: uploaded, encrypted where the room is, and taken off the server again.
+"""Files for rooms: uploaded, encrypted where the room is, and deleted from the server again.
 
-Sources: client-server API, `POST /_matrix/media/v3/upload`, "Sending encrypted attachments"; Synapse admin API,
-`DELETE /_synapse/admin/v1/media/{server_name}/{media_id}`.
+Sources: client-server API, `POST /_matrix/media/v1/create`, `PUT /_matrix/media/v3/upload/{serverName}/{mediaId}`,
+"Sending encrypted attachments"; Synapse admin API, `DELETE /_synapse/admin/v1/media/{server_name}/{media_id}`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,25 @@ class Files:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def upload(self, data: bytes, name: str, content_type: str, *, encrypted: bool) -> dict[str, Any]:
+    async def reserve(self) -> str:
+        """Reserves a content URI, so that it can be written down before the file is uploaded.
+
+        An unused one expires on the server by itself.
+
+        Raises:
+            HomeserverError: as in homeserver.client.api.
+        """
+        answer = await self._api.call("POST", "/_matrix/media/v1/create", json={})
+        uri = answer.get("content_uri")
+        if not isinstance(uri, str) or not uri.startswith("mxc://"):
+            raise BadAnswer("POST /_matrix/media/v1/create: the answer has no content_uri")
+        return uri
+
+    async def upload(self, uri: str, data: bytes, name: str, content_type: str, *, encrypted: bool) -> dict[str, Any]:
         """Uploads a file.
 
         Args:
+            uri: where to, as `reserve` gave it.
             name: shown to people.
             encrypted: encrypts it first; the key stands in what this returns and nowhere else.
 
@@ -32,32 +47,42 @@ class Files:
             The content of an `m.room.message` that shows it.
 
         Raises:
-            HomeserverError: as in homeserver.client.api; `M_TOO_LARGE` is a `Refused`.
+            HomeserverError: as in homeserver.client.api; `M_TOO_LARGE` is a `Refused`, and so is
+                `M_CANNOT_OVERWRITE_MEDIA` where this URI has its file already.
         """
         info = {"mimetype": content_type, "size": len(data)}
         content: dict[str, Any] = {"msgtype": "m.file", "body": name, "filename": name, "info": info}
         if not encrypted:
-            return {**content, "url": await self._upload(data, content_type, name)}
+            await self._upload(uri, data, content_type, name)
+            return {**content, "url": uri}
         sealed, keys = encrypt_attachment(data)
-        uri = await self._upload(sealed, "application/octet-stream", "")
+        await self._upload(uri, sealed, "application/octet-stream", "")
         return {**content, "file": {**keys, "url": uri}}
 
-    async def _upload(self, data: bytes, content_type: str, name: str) -> str:
-        params = {"filename": name} if name else {}
-        answer = await self._api.upload("/_matrix/media/v3/upload", data, content_type, params, _TIMEOUT)
-        uri = answer.get("content_uri")
-        if not isinstance(uri, str) or not uri.startswith("mxc://"):
-            raise BadAnswer("POST /_matrix/media/v3/upload: the answer has no content_uri")
-        return uri
+    async def _upload(self, uri: str, data: bytes, content_type: str, name: str) -> None:
+        await self._api.upload(
+            "/_matrix/media/v3/upload/{}/{}",
+            *_parts(uri),
+            data=data,
+            content_type=content_type,
+            params={"filename": name} if name else {},
+            timeout=_TIMEOUT,
+        )
 
     async def delete(self, uri: str) -> None:
-        """Takes a file off the server; one that is gone already is no error.
+        """Deletes a file from the server; one that is gone already is no error.
 
         Raises:
             HomeserverError: as in homeserver.client.api.
         """
-        server_name, _, media_id = uri.removeprefix("mxc://").partition("/")
+        server_name, media_id = _parts(uri)
         try:
             await self._api.call("DELETE", "/_synapse/admin/v1/media/{}/{}", server_name, media_id)
         except NotFound:
             return
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    """The server's name and the media id of an `mxc://` URI."""
+    server_name, _, media_id = uri.removeprefix("mxc://").partition("/")
+    return server_name, media_id

@@ -7,8 +7,11 @@ import secrets
 from typing import Any
 
 import aiohttp
+import pytest
 from nio.crypto.attachments import decrypt_attachment
 
+from homeserver.client.api import Unreachable
+from homeserver.client.files import Files
 from sandbox.timeline import Seen
 from tests.support.direct_room import SCHEDULED, SHOWN, TYPE_IT, MakeScene, Talk, states
 from tests.support.in_process_bot import DAY, HOUR, MakeInside
@@ -21,9 +24,10 @@ async def sent(talk: Talk) -> Seen:
     )
 
 
-async def download(talk: Talk, file: Seen) -> tuple[int, bytes]:
-    """Status and bytes, as the server holds them."""
-    server, media_id = file.content["file"]["url"].removeprefix("mxc://").split("/")
+async def download(talk: Talk, file: Seen | str) -> tuple[int, bytes]:
+    """Status and bytes of a file, or of a content URI, as the server holds them."""
+    uri = file if isinstance(file, str) else file.content["file"]["url"]
+    server, media_id = uri.removeprefix("mxc://").split("/")
     url = f"{talk.person.base_url}/_matrix/client/v1/media/download/{server}/{media_id}"
     headers = {"Authorization": f"Bearer {talk.person.access_token}"}
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
@@ -95,6 +99,31 @@ async def test_a_file_is_taken_off_after_a_stop_too(inside: MakeInside) -> None:
     await bot.start()
     await bot.pass_time(0)
     assert (await download(talk, file))[0] == 404
+
+
+async def test_a_crash_after_the_upload_leaves_no_file(inside: MakeInside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the answer to an upload is never heard, the file that was left is deleted, and the person gets another."""
+    stage, bot = await inside()
+    talk = await Talk.begin(stage, await stage.person("curious"))
+    left: list[str] = []
+    real = Files.upload
+
+    async def never_heard(files: Files, uri: str, *args: Any, **options: Any) -> dict[str, Any]:
+        content = await real(files, uri, *args, **options)
+        if not left:
+            left.append(uri)
+            raise Unreachable("the connection was lost")
+        return content
+
+    monkeypatch.setattr(Files, "upload", never_heard)
+    await talk.ask("!mydata", TYPE_IT)
+    await talk.say(talk.person.user_id)
+    file = await sent(talk)
+    await talk.hears("Your data was sent")
+    assert left and file.content["file"]["url"] != left[0]
+    await bot.pass_time(0)
+    assert (await download(talk, left[0]))[0] == 404
+    assert (await download(talk, file))[0] == 200
 
 
 async def test_only_in_an_encrypted_conversation(scene: MakeScene) -> None:

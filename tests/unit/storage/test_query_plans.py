@@ -88,6 +88,7 @@ ASKED: dict[str, Ask] = {
     "conversations.with_whom": lambda tx: conversations.with_whom(tx, "!r"),
     "conversations.rooms_with": lambda tx: conversations.rooms_with(tx, "@leaver:example.org"),
     "uploads.due": lambda tx: uploads.due(tx, 0),
+    "uploads.reserved_for": lambda tx: uploads.reserved_for(tx, "@leaver:example.org"),
     "uploads.last_for": lambda tx: uploads.last_for(tx, "@leaver:example.org"),
 }  # fmt: skip
 
