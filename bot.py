@@ -1,4 +1,4 @@
-"""Lethe's command line: `python bot.py run|check|audit|accept --config config.yaml`; `run` where none is named."""
+"""The program that is started: `python bot.py run|check|audit|accept --config config.yaml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: one YAML file, what the environment lays over it, and secrets from files of their own.
+"""The settings: read from a YAML file, environment variables and secret files, and checked.
 
 `load` is the way in. Whoever writes the file is told everything that is wrong with it at once, each problem with the
 key's path, what was typed, and what would be right. A secret's value is never repeated, in no error and no `repr`.

@@ -1,1 +1,1 @@
-"""Does what was decided: runs the steps against the homeserver, sends the messages, watches the clock."""
+"""Carries decisions out: stores them, runs the steps on the homeserver, sends the messages."""

@@ -1,0 +1,1 @@
+"""All communication with the homeserver, in three packages."""

@@ -1,1 +1,1 @@
-"""All that Lethe remembers, in one SQLite file. All SQL stands in this package."""
+"""The SQLite database: its schema, and one module for each kind of row. All SQL is here."""

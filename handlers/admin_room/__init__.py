@@ -1,0 +1,1 @@
+"""What moderators can do in the admin room, and the watch over that room."""

@@ -1,0 +1,1 @@
+"""Account administration: the interface AccountBackend, and Synapse's admin API behind it."""

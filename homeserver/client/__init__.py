@@ -1,0 +1,1 @@
+"""The Matrix client: HTTP, log-in, sync, rooms, messages and files."""
