@@ -53,6 +53,10 @@ test: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## run every test (arguments f
 test-quick: ARGS = -m "not slow"
 test-quick: test ## the same without the slowest few, which take as long as all the others together
 
+.PHONY: test-unit
+test-unit: $(READY) ## only what needs no homeserver, tests/unit (less than a minute)
+	$(BIN)/python -m pytest tests/unit -n $(WORKERS) --dist worksteal $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## style, format, strict types, the direction of imports
 	$(BIN)/ruff check .
