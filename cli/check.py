@@ -20,6 +20,7 @@ import aiohttp
 
 from config import Settings
 from handlers.authority import AdminRoom, Policy
+from homeserver.accounts.detection import uses_mas
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, Forbidden, HomeserverError
 from homeserver.client.credentials import Credentials, DeadToken, MatrixError
@@ -80,7 +81,7 @@ async def main(settings: Settings, warnings: list[str]) -> int:
     try:
         async with aiohttp.ClientSession() as session:
             # First: where accounts live elsewhere, a log-in with a password fails, and its answer explains nothing.
-            if await Synapse(Api(session, settings.homeserver.url, None)).uses_mas():
+            if await uses_mas(Api(session, settings.homeserver.url, None)):
                 report.bad("mas")
             else:
                 report.good("no_mas")

@@ -34,6 +34,7 @@ from handlers.recheck import Recheck
 from handlers.sole_admin_counter import SoleAdminCounter
 from handlers.undecryptable import Undecryptable
 from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.detection import uses_mas
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
@@ -116,7 +117,7 @@ async def _arrive(url: str, matrix: MatrixClient) -> None:
     """
     # First: such a server refuses a log-in with a password too, and its answer explains nothing.
     async with aiohttp.ClientSession() as session:
-        delegated = await _answered(Synapse(Api(session, url, None)).uses_mas)
+        delegated = await _answered(lambda: uses_mas(Api(session, url, None)))
     if delegated:
         raise CannotRun(
             "The accounts of this homeserver live in the Matrix Authentication Service (MAS). There, Synapse's own "

@@ -125,29 +125,6 @@ class Synapse:
             return False
         return True
 
-    async def uses_mas(self) -> bool:
-        """Whether accounts live in a Matrix Authentication Service: asks for that service's metadata.
-
-        `GET /_matrix/client/v1/auth_metadata`, then its older name. Only a 404 of Synapse itself to both is "no".
-
-        Raises:
-            ServerFault: such a service is configured but can't be reached.
-        """
-        for path in (
-            "/_matrix/client/v1/auth_metadata",
-            "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
-        ):
-            try:
-                answer = await self._api.call("GET", path)
-            except NotFound as error:
-                if error.errcode not in ("M_UNRECOGNIZED", "M_NOT_FOUND"):
-                    raise
-                continue
-            if not isinstance(answer.get("issuer"), str):
-                raise BadAnswer(f"GET {path}: the answer names no issuer")
-            return True
-        return False
-
     async def scheduled_tasks(self, resource_id: str, action_name: str) -> list[ScheduledTask]:
         """The tasks of this kind for this resource, ended ones of the last seven days too: `GET v1/scheduled_tasks`.
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
-from homeserver.accounts.synapse import Synapse
+from homeserver.accounts.detection import uses_mas
 from homeserver.client.api import Api, BadAnswer, HomeserverError, ServerFault
 from sandbox.homeserver import Homeserver
 from sandbox.synapse_process import free_port
@@ -44,7 +44,7 @@ async def test_a_plain_synapse_has_no_such_service(
     homeserver: Homeserver, session: aiohttp.ClientSession, admin: Account
 ) -> None:
     """Synapse's own 404 to both paths is "no"."""
-    assert await Synapse(Api(session, homeserver.base_url, admin.access_token)).uses_mas() is False
+    assert await uses_mas(Api(session, homeserver.base_url, admin.access_token)) is False
 
 
 async def test_a_delegating_synapse_says_so_or_fails(
@@ -53,15 +53,15 @@ async def test_a_delegating_synapse_says_so_or_fails(
     """While the service is down Synapse fails, and that never reads as "no such service"; once it is up it is "yes"."""
     port = free_port()
     own = await fresh_homeserver(config=delegation(port))
-    synapse = Synapse(Api(session, own.base_url, None))
+    api = Api(session, own.base_url, None)
     with pytest.raises(ServerFault):
-        await synapse.uses_mas()
+        await uses_mas(api)
     async with mas(port):
-        assert await synapse.uses_mas() is True
+        assert await uses_mas(api) is True
 
 
 @asynccontextmanager
-async def answering(answers: dict[str, web.Response]) -> AsyncIterator[Synapse]:
+async def answering(answers: dict[str, web.Response]) -> AsyncIterator[Api]:
     """A homeserver that answers these paths so, and others as Synapse does where it knows nothing."""
 
     async def handle(request: web.BaseRequest) -> web.Response:
@@ -69,14 +69,14 @@ async def answering(answers: dict[str, web.Response]) -> AsyncIterator[Synapse]:
         return answers.get(request.path, unknown)
 
     async with RawTestServer(handle) as server, aiohttp.ClientSession() as session:
-        yield Synapse(Api(session, str(server.make_url("/")), None))
+        yield Api(session, str(server.make_url("/")), None)
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_either_path_is_enough(path: str) -> None:
     """Older Synapses know the service's metadata under its older name only."""
-    async with answering({path: web.json_response({"issuer": "https://mas.example/"})}) as synapse:
-        assert await synapse.uses_mas() is True
+    async with answering({path: web.json_response({"issuer": "https://mas.example/"})}) as api:
+        assert await uses_mas(api) is True
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -97,7 +97,7 @@ async def test_either_path_is_enough(path: str) -> None:
 async def test_anything_unclear_is_an_error(path: str, answer: tuple[int, str]) -> None:
     """A proxy's 404, a fault, a limit or a page of something else is neither yes nor no."""
     status, body = answer
-    async with answering({path: web.Response(status=status, text=body)}) as synapse:
+    async with answering({path: web.Response(status=status, text=body)}) as api:
         with pytest.raises(HomeserverError) as caught:
-            await synapse.uses_mas()
+            await uses_mas(api)
     assert isinstance(caught.value, BadAnswer) is ((status == 200) or "<html>Not" in body)
