@@ -1,4 +1,4 @@
-"""A proxy between the bot and its homeserver that breaks what it is told to break, and counts what passes.
+"""A proxy between the bot and its homeserver that breaks or changes what it is told to, and counts what passes.
 
     async with Proxy(homeserver.base_url) as proxy:   # the bot's `homeserver.url` is `proxy.base_url`
         rule = proxy.on("PUT", "/send/m.room.message", limited(2.0), times=1)
@@ -16,7 +16,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -144,6 +144,18 @@ async def silence(exchange: Exchange) -> web.StreamResponse:
     """Neither passes anything on nor answers, for as long as the bot cares to wait."""
     await asyncio.Event().wait()
     return await exchange.cut()
+
+
+def changing(change: Callable[[Any], None]) -> Fault:
+    """The homeserver acts, and its answer, which is JSON, is changed in place before the bot hears it."""
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        answered = await exchange.pass_on()
+        content = json.loads(answered.body)
+        change(content)
+        return exchange.answer(replace(answered, body=json.dumps(content).encode()))
+
+    return fault
 
 
 def slow(seconds: float) -> Fault:
@@ -303,7 +315,7 @@ class Proxy:
         await self.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        body = await request.read()
+        body = await request.content.read()  # `request.read()` takes a megabyte at most
         number = len(self.requests)
         self.requests.append(Passed(request.method, request.raw_path))
         await self.changed()

@@ -12,12 +12,12 @@ import pytest_asyncio
 import yaml
 
 from sandbox.homeserver import Homeserver
+from sandbox.proxy import Proxy, changing
 from sandbox.scene import Scene
 from tests.support.admin_room import answer, prompt, read_only, untouched
 from tests.support.crafted_messages import group_session, text
 from tests.support.hostile_stage import HELPED, Hostile, attacked, replies, spoken
 from tests.support.in_process_bot import Inside
-from tests.support.lying_proxy import Proxy
 from tests.synapse.conftest import settled
 
 MakeScene = Callable[..., Awaitable[Scene]]
@@ -30,9 +30,7 @@ class Stutter:
         self._said: dict[str, list[Any]] = defaultdict(list)
         self.repeated = 0
 
-    def __call__(self, path: str, answered: dict[str, Any]) -> None:
-        if not path.endswith("/sync"):
-            return
+    def __call__(self, answered: dict[str, Any]) -> None:
         for room_id, room in answered.get("rooms", {}).get("join", {}).items():
             timeline = room.get("timeline", {})
             new = timeline.get("events", [])
@@ -46,7 +44,7 @@ async def test_what_comes_twice_acts_once(scene: MakeScene, homeserver: Homeserv
     removal runs once; over a restart too."""
     async with Proxy(homeserver.base_url) as proxy:
         stutter = Stutter()
-        proxy.changes.append(stutter)
+        proxy.on("*", r"/sync(\?|$)", changing(stutter))
         stage = await scene(homeserver={"url": proxy.base_url})
         target = await stage.account("target")
         command = await stage.moderator.say(stage.room, f"!deactivate {target}")

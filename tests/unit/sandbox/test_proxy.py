@@ -12,7 +12,20 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from homeserver.client.api import Api, BadAnswer, RateLimited, ServerFault, Unreachable
-from sandbox.proxy import Fault, Proxy, answer, cut_midway, garbage, held, limited, lose, refuse, silence, slow
+from sandbox.proxy import (
+    Fault,
+    Proxy,
+    answer,
+    changing,
+    cut_midway,
+    garbage,
+    held,
+    limited,
+    lose,
+    refuse,
+    silence,
+    slow,
+)
 
 
 class Behind:
@@ -22,7 +35,7 @@ class Behind:
         self.heard: list[str] = []
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.heard.append(f"{request.method} {request.raw_path} {(await request.read()).decode()}".strip())
+        self.heard.append(f"{request.method} {request.raw_path} {(await request.content.read()).decode()}".strip())
         said = {"path": request.raw_path, "as": request.headers.get("Authorization"), "long": "x" * 999}
         return web.json_response(said)
 
@@ -76,6 +89,20 @@ async def test_a_fault_is_what_it_says(
     assert bool(behind.heard) is acts
     assert rule.hits == 1
     assert (await api.call("POST", "/x"))["path"] == "/x"
+
+
+async def test_an_answer_is_changed_on_its_way(behind: Behind, proxy: Proxy, api: Api) -> None:
+    """The homeserver acts; the bot hears something else, and the rest of the answer as it was."""
+    proxy.on("GET", "/x", changing(lambda answered: answered.update(path="/elsewhere")))
+    given = await api.call("GET", "/x")
+    assert (given["path"], given["as"]) == ("/elsewhere", "Bearer token")
+    assert behind.heard == ["GET /x"]
+
+
+async def test_large_bodies_pass(behind: Behind, proxy: Proxy, api: Api) -> None:
+    """Files of more than a megabyte go through whole."""
+    await api.call("POST", "/x", json={"k": "x" * 2**21})
+    assert len(behind.heard[0]) > 2**21
 
 
 @pytest.mark.parametrize(
