@@ -72,8 +72,8 @@ fuzz: $(READY) ## tens of thousands of random events and to-device messages thro
 	$(BIN)/python -m stress.fuzz $(ARGS)
 
 .PHONY: fuzz-short
-fuzz-short: $(READY) ## the same for half a minute
-	$(BIN)/python -m stress.fuzz --pieces 100 --seconds 20 $(ARGS)
+fuzz-short: $(READY) ## the same for half a minute, the seeds that failed once among them
+	$(BIN)/python -m stress.fuzz --pieces 100 --seconds 20 --failed $(ARGS)
 
 .PHONY: crash-sync
 crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, and count (minutes)

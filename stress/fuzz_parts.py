@@ -30,6 +30,7 @@ from handlers.undecryptable import Undecryptable
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, NotFound
 from homeserver.client.files import Files
+from homeserver.client.incoming_json import decode
 from homeserver.client.rooms import Rooms
 from homeserver.client.sync import Sync
 from homeserver.client.timeline import Reader
@@ -66,20 +67,27 @@ class Paper(Api):
             if not self.sync:
                 self.stop.set()
                 await asyncio.Event().wait()
-            return self.sync.pop(0)
+            answer: dict[str, Any] = _as_sent(self.sync.pop(0))
+            return answer
         if path.endswith("/keys/query"):
             return {"device_keys": {user: self.devices.get(user, {}) for user in (json or {}).get("device_keys", {})}}
         if path.endswith(("/keys/upload", "/keys/claim")):
             return {"one_time_key_counts": {}, "one_time_keys": {}}
         if path.endswith("/state") and "_synapse" in path:
-            return {"state": self.direct_state if ids == (DIRECT,) else self.state}
+            return {"state": _as_sent(self.direct_state if ids == (DIRECT,) else self.state)}
         found = _about(path, ids)
         if found is None:
             raise NotFound("not here", 404, "M_NOT_FOUND")
         return found
 
     async def call_list(self, method: str, path: str, *ids: str, **options: Any) -> list[dict[str, Any]]:
-        return self.direct_state if ids == (DIRECT,) else self.state
+        state: list[dict[str, Any]] = _as_sent(self.direct_state if ids == (DIRECT,) else self.state)
+        return state
+
+
+def _as_sent(answer: Any) -> Any:
+    """An answer as it comes through the door that `Api` has for all JSON."""
+    return decode(json.dumps(answer).encode())
 
 
 def _about(path: str, ids: tuple[str, ...]) -> dict[str, Any] | None:

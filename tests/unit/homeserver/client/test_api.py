@@ -293,3 +293,10 @@ async def test_cut_off_text_without_a_length_is_a_bad_answer() -> None:
     """Where a server doesn't say how long its answer is, half of it is found out by reading it."""
     async with serving_bytes(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"joined_rooms": [') as api:
         assert type(await error_of(api)) is BadAnswer
+
+
+async def test_half_a_surrogate_pair_spoils_nothing() -> None:
+    """A tombstone, a display name: anybody may write one, and it must reach no database."""
+    body = r'{"type": "m.room.tombstone", "content": {"replacement_room": "!\ud800"}}'
+    async with serving(answering(200, body)) as api:
+        assert (await api.call("GET", "/x"))["content"] == {"replacement_room": "!\ufffd"}
