@@ -4,9 +4,10 @@
 key's path, what was typed, and what would be right. A secret's value is never repeated, in no error and no `repr`.
 `config.example.yaml` shows every key with its default; a test holds it to this module.
 
-The environment: `LETHE_HOMESERVER__PASSWORD` is `homeserver.password`; lists are written as in YAML. Such a variable
-that names no setting is refused like an unknown key: a misspelt `LETHE_PROTECTED_USERS` must not go unnoticed.
-That is also why this module lays the environment over the file itself: pydantic-settings passes over such names.
+The environment: `LETHE_HOMESERVER__PASSWORD` is `homeserver.password`; lists are written as in YAML. A variable that
+resembles a setting is refused like an unknown key: a misspelt `LETHE_PROTECTED_USERS` must not go unnoticed. Any other
+is passed over: Kubernetes puts `LETHE_PORT` and its like into every pod beside a service called lethe. That is also why
+this module lays the environment over the file itself: pydantic-settings passes over both.
 """
 
 from __future__ import annotations
@@ -324,9 +325,9 @@ def _lay_over(data: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
             continue
         key = name[len(ENVIRONMENT_PREFIX) :].lower().replace("__", ".")
         if key not in known:
-            nearest = _nearest(key)
-            advice = f"; did you mean {_variable(nearest)}?" if nearest else ""
-            problems.append(f"{name} (environment): there is no such setting{advice}")
+            meant = _meant(key)
+            if meant is not None:
+                problems.append(f"{name} (environment): there is no such setting; did you mean {_variable(meant)}?")
             continue
         value: Any = environ[name]
         *sections, last = key.split(".")
@@ -353,6 +354,29 @@ def _lay_over(data: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
                     place.pop(other, None)
             place[last] = value
     return problems
+
+
+# What Kubernetes tells every pod of a service whose name begins with "lethe".
+_OF_A_SERVICE = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port(_\d+_(tcp|udp|sctp)(_(addr|port|proto))?)?)")
+
+
+def _meant(key: str) -> str | None:
+    """The setting that a variable's name was probably meant for; None where it resembles none."""
+    if _OF_A_SERVICE.fullmatch(key):
+        return None
+    section = key.rpartition(".")[0]
+    for known in difflib.get_close_matches(section, Settings.model_fields, n=1, cutoff=0.8):
+        nearest = _nearest(key)
+        return nearest if nearest in set(keys()) else next(each for each in keys() if each.startswith(known))
+    flat = key.replace(".", "_")
+    whole = {setting.replace(".", "_"): setting for setting in keys()}
+    alone = {setting.rpartition(".")[2]: setting for setting in reversed([*keys()])}
+    for names, cutoff in ((whole, 0.75), (alone, 0.85)):
+        close = difflib.get_close_matches(flat, names, n=1, cutoff=cutoff)
+        begun = [name for name in names if name.startswith(f"{flat}_")]  # LETHE_PROTECTED, LETHE_LOG
+        if close or begun:
+            return names[(close or begun)[0]]
+    return None
 
 
 def _variable(key: str) -> str:

@@ -212,6 +212,18 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     ("name", "value", "said"),
     [
         ("LETHE_PROTECTED_USER", "[]", "did you mean LETHE_PROTECTED_USERS?"),
+        ("LETHE_PROTECTED", "[]", "did you mean LETHE_PROTECTED_USERS?"),
+        ("lethe_protectedusers", "[]", "did you mean LETHE_PROTECTED_USERS?"),
+        ("LETHE_HOMESERVER_PASSWORD", SECRET, "did you mean LETHE_HOMESERVER__PASSWORD?"),
+        ("LETHE_PASSWORD", SECRET, "did you mean LETHE_HOMESERVER__PASSWORD?"),
+        ("LETHE_HOMESERVER__PASSWRD", SECRET, "did you mean LETHE_HOMESERVER__PASSWORD?"),
+        ("LETHE_HOMSERVER__PASSWORD", SECRET, "did you mean LETHE_HOMESERVER__PASSWORD?"),
+        ("LETHE_LOG_LEVEL", "debug", "did you mean LETHE_LOG__LEVEL?"),
+        ("LETHE_LOG", "debug", "did you mean LETHE_LOG__LEVEL?"),
+        ("LETHE_LOG__PORTHOLE", "x", "there is no such setting; did you mean LETHE_LOG__"),
+        ("LETHE_SELF_SERVICE__ZZZZZ", "x", "did you mean LETHE_SELF_SERVICE__"),
+        ("LETHE_LANGUAGE__ZZZZZ", "x", "did you mean LETHE_LANGUAGE?"),
+        ("LETHE_DATADIR", "/x", "did you mean LETHE_DATA_DIR?"),
         ("LETHE_HOMESERVER__PASWORD", SECRET, "did you mean LETHE_HOMESERVER__PASSWORD?"),
         ("LETHE_PROTECTED_USERS", "@root:test", "must be a list"),
         ("LETHE_PROTECTED_USERS", "", "must be"),
@@ -224,6 +236,20 @@ def test_a_mistake_in_the_environment_is_told(tmp_path: Path, name: str, value: 
     told = problems(tmp_path, {}, {name: value})
     assert said in told
     assert SECRET not in told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LETHE_PORT", "LETHE_SERVICE_HOST", "LETHE_SERVICE_PORT", "LETHE_SERVICE_PORT_HTTP", "LETHE_PORT_8010_TCP",
+        "LETHE_PORT_8010_TCP_ADDR", "LETHE_PORT_8010_TCP_PORT", "LETHE_PORT_8010_TCP_PROTO", "LETHE_PORT_53_UDP_ADDR",
+        "LETHE_ADMIN_ROOM_SERVICE_HOST", "LETHE_ADMIN_ROOM_PORT", "LETHE_LOG_PORT_80_TCP", "LETHE_METRICS_PORT",
+        "LETHE_", "LETHE_FUZZ", "LETHE_VERSION", "LETHE_CONFIG", "LETHE_HOME", "LETHE_IMAGE", "LETHE__X", "LETHE_NAME",
+    ],
+)  # fmt: skip
+def test_a_variable_that_resembles_no_setting_is_passed_over(tmp_path: Path, name: str) -> None:
+    """Kubernetes tells every pod of the services around it; one called lethe must not stop the bot."""
+    assert load(write(tmp_path, changed({})), {name: "tcp://10.0.0.1:8010"})
 
 
 def test_secrets_come_from_files_beside_the_settings(tmp_path: Path) -> None:
