@@ -68,6 +68,8 @@ def commands(texts: Texts) -> str:
         "`!help` shows the same. The prefix is a setting (`command_prefix`). A user is written as `@user` (this"
         " server), as a full Matrix ID, as a mention, or as a link; text with spaces in it stands in quotation marks,"
         " or goes up to the next option.",
+        "Under a prompt only ✅ confirms. ✔, ☑, 👍 and their like do nothing, and the bot says so once. ❌ stops it,"
+        " and so do ✖, ✗ and ✘.",
         "## In the admin room, for moderators",
         *(line for command in for_admin_room(PREFIX).all for line in _command(texts, command, "")),
         "## In a direct message, about one's own account",

@@ -8,8 +8,12 @@ from handlers.message import Message
 from removal.ids import parse_reference
 from removal.incoming import Incoming
 
-YES = frozenset({"✅", "✔", "☑"})
+YES = frozenset({"✅"})
+"""Nothing else confirms: what it begins can't be taken back."""
 NO = frozenset({"❌", "✖", "✗", "✘"})
+"""Generous: to stop something by mistake costs little."""
+LOOKS_LIKE_YES = frozenset({"✔", "☑", "✓", "🗸", "👍", "👌", "🆗"})
+"""Confirm nothing, and their sender is told so."""
 
 
 def normalise(key: str) -> str:

@@ -11,9 +11,9 @@ from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.authority import AdminRoom
 from handlers.context import Context
 from handlers.recheck import settle_if_changed
-from handlers.yes_no import NO, YES, annotation
+from handlers.yes_no import LOOKS_LIKE_YES, NO, YES, annotation
 from removal.incoming import Incoming
-from removal.lifecycle import Confirmed, Declined, Event, decide
+from removal.lifecycle import Approved, Confirmed, Declined, Event, decide
 from removal.plan import Kind
 from removal.request import UNCONFIRMED, WAITING, Request, State
 from storage import outbox, requests
@@ -22,7 +22,7 @@ from storage import outbox, requests
 async def reacted(context: Context, event: Incoming, identities: ModeratorIdentities) -> bool:
     """A reaction in the admin room. False where it can't be told yet what it stands under. Raises: HomeserverError."""
     found = annotation(event)
-    if found is None or found[1] not in YES | NO:
+    if found is None or found[1] not in YES | NO | LOOKS_LIKE_YES:
         return await context.done(event)
     target_event_id, key = found
     async with context.ledger.entry() as entry:
@@ -41,11 +41,27 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
         return await context.done(event)
     if not await _counts(context, event, request, room, identities):
         return True
-    if asks_approval:
+    if key in LOOKS_LIKE_YES:
+        meant: Event = Approved(event.sender) if asks_approval else _confirmed(event)
+        await _only_mark(context, event, request, meant)
+    elif asks_approval:
         await approval.reacted(context, event, request, yes=key in YES)
     else:
         await _decide(context, event, request, room, yes=key in YES)
     return True
+
+
+async def _only_mark(context: Context, event: Incoming, request: Request, meant: Event) -> None:
+    """Somebody reacted with what looks like ✅: they are told once, where ✅ would do something."""
+    async with context.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        if not decide(request, meant, entry.now).refusal:
+            once_per = f"{request.id} {request.state} {event.sender}"
+            await entry.reply(event, "only_mark", once_per=once_per, r=request)
+
+
+def _confirmed(event: Incoming) -> Confirmed:
+    return Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
 
 
 async def _counts(
@@ -79,7 +95,7 @@ async def answered(context: Context, event: Incoming, room: AdminRoom, request: 
 async def _decide(context: Context, event: Incoming, request: Request, room: AdminRoom, *, yes: bool) -> None:
     decided: Event = Declined(event.sender)
     if yes:
-        decided = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
+        decided = _confirmed(event)
         counts = not decide(request, decided, context.ledger.clock()).refusal
         if counts and await settle_if_changed(context, request, event, room=room):
             return

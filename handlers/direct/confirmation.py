@@ -8,9 +8,9 @@ from handlers.context import Context
 from handlers.direct import mydata
 from handlers.message import Message, read
 from handlers.recheck import settle_if_changed
-from handlers.yes_no import NO, YES, annotation
+from handlers.yes_no import LOOKS_LIKE_YES, NO, YES, annotation
 from removal.incoming import Incoming
-from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped
+from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped, decide
 from removal.plan import Kind
 from removal.request import Request, State
 from storage import conversations, outbox, requests
@@ -29,7 +29,7 @@ async def reacted(context: Context, event: Incoming) -> bool:
     """✅ or ❌ by the person. False where it can't be told yet what it stands under."""
     found = annotation(event)
     request, purpose = None, ""
-    if found is not None and found[1] in YES | NO:
+    if found is not None and found[1] in YES | NO | LOOKS_LIKE_YES:
         async with context.ledger.entry() as entry:
             sent = await outbox.sent_as(entry.tx, found[0])
             if sent is None and await outbox.request_waiting_in(entry.tx, event.room_id):
@@ -39,7 +39,10 @@ async def reacted(context: Context, event: Incoming) -> bool:
     if found is None or request is None or request.kind is not Kind.OWN or request.requester_id != event.sender:
         async with context.ledger.entry(event):
             return True
-    decided = _meant(event, request, purpose, yes=found[1] in YES)
+    decided = _meant(event, request, purpose, yes=found[1] not in NO)
+    if decided is not None and found[1] in LOOKS_LIKE_YES:
+        await _only_mark(context, event, request, purpose, decided)
+        return True
     asked_now = isinstance(decided, Confirmed) and request.state is State.AWAITING_CONFIRMATION
     if asked_now and await settle_if_changed(context, request, event):
         return True
@@ -50,6 +53,14 @@ async def reacted(context: Context, event: Incoming) -> bool:
             return True
     await _apply(context, event, request, decided)
     return True
+
+
+async def _only_mark(context: Context, event: Incoming, request: Request, purpose: str, meant: Event) -> None:
+    """The person reacted with what looks like ✅: they are told once, where ✅ would do something."""
+    async with context.ledger.entry(event) as entry:
+        request = await entry.request(request.id)
+        if not decide(request, meant, entry.now).refusal:
+            await entry.reply(event, "only_mark", once_per=f"{request.id} {purpose} {event.sender}", r=request)
 
 
 def _meant(event: Incoming, request: Request, purpose: str, *, yes: bool) -> Event | None:

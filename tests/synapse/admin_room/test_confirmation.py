@@ -51,8 +51,8 @@ async def stage(homeserver: Homeserver) -> AsyncIterator[Stage]:
 
 
 async def test_marks_count_however_a_client_writes_them(stage: Stage) -> None:
-    """✅ and ❌ count with and without variation selector, and so do the plain marks of some keyboards."""
-    yes = {key: await prompted(stage, await stage.account("spammer")) for key in ("✅", "✅\ufe0f", "✔\ufe0f")}
+    """✅ and ❌ count with and without variation selector; a no also by the plain mark of some keyboards."""
+    yes = {key: await prompted(stage, await stage.account("spammer")) for key in ("✅", "✅\ufe0f")}
     no = {key: await prompted(stage, await stage.account("bystander")) for key in ("❌", "❌\ufe0f", "✖\ufe0f")}
     for key, prompt in (yes | no).items():
         await prompt.react(key)
@@ -63,10 +63,28 @@ async def test_marks_count_however_a_client_writes_them(stage: Stage) -> None:
         await settled(prompt.gone)
 
 
+async def test_what_looks_like_the_mark_confirms_nothing(stage: Stage) -> None:
+    """A plain tick or a thumb gets one clear word, once for each moderator; others get none. ✅ then confirms."""
+    prompt = await prompted(stage, await stage.account("spammer"))
+    before = prompt.said()
+    for key in ("✔\ufe0f", "☑", "☑\ufe0f", "✓", "👍\U0001f3fd", "🆗"):
+        await prompt.react(key)
+        await prompt.react(key, stage.member)
+    told = await prompt.hears("only ✅ confirms")
+    await prompt.stays_open([*before, told])
+    await prompt.react("✔", stage.other)
+    await prompt.stays_open([*before, told, told])
+    await prompt.react("✅")
+    await settled(prompt.gone)
+    await prompt.react("☑", stage.other)
+    await prompt.status()
+    assert prompt.said().count(told) == 2
+
+
 async def test_every_other_reaction_is_ignored(stage: Stage) -> None:
-    """Thumbs, hearts, words, two marks at once, and keys of nothing visible neither act nor get an answer."""
+    """Hearts, words, two marks at once, and keys of nothing visible neither act nor get an answer."""
     prompt = await prompted(stage, await stage.account("bystander"))
-    for key in ("👍", "❤️", "✅ yes", "✅✅", "yes", prompt.reference, "✅❌", "\ufe0f"):
+    for key in ("❤️", "✅ yes", "✅✅", "yes", prompt.reference, "✅❌", "\ufe0f"):
         await prompt.react(key)
     await prompt.stays_open([])
 

@@ -11,7 +11,7 @@ from sandbox.client import Person
 from sandbox.homeserver import CallFailed
 from sandbox.scene import Scene
 from sandbox.timeline import Seen
-from tests.support.admin_room import pill
+from tests.support.admin_room import pill, read_only
 from tests.support.direct_room import BEGINS, SCHEDULED, SHOWN, TYPE_IT, MakeScene, Talk, requests, states
 from tests.support.in_process_bot import DAY, HOUR, MakeInside
 from tests.synapse.conftest import settled
@@ -179,6 +179,39 @@ async def test_grace_period_reminder_and_the_end(inside: MakeInside) -> None:
     await gone(stage, person)
     reminders = [e for e in person.timeline.events if "removed tomorrow" in e.body and e.replaces is None]
     assert len(reminders) == 1
+
+
+async def test_what_looks_like_the_mark_confirms_nothing(scene: MakeScene) -> None:
+    """A tick or a thumb under a question or the explanation gets one clear word, and nothing is answered by it."""
+    stage = await scene()
+    talk = await Talk.begin(stage, await stage.person("leaver"))
+    await talk.say("!deactivate --keep-media")
+    question = await talk.hears("Shall your account also be erased?")
+    shown = question
+    for under in ("question", "explanation"):
+        if under == "explanation":
+            await talk.react(question, "❌")
+            shown = await talk.hears(SHOWN)
+        await talk.person.reacted(shown.event_id, "✅", by=stage.bot_id)
+        await talk.person.react(talk.room, shown.event_id, "✔\ufe0f")
+        await talk.hears("only ✅ confirms")
+        for key in ("☑", "👍\U0001f3fd"):
+            await handled(stage, await talk.person.react(talk.room, shown.event_id, key))
+        assert states(stage) == ["asking" if under == "question" else "awaiting_confirmation"]
+    told = [e for e in talk.person.timeline.events if "only ✅ confirms" in e.body]
+    assert len(told) == 2
+    await talk.react(shown, "✅")
+    await talk.hears(TYPE_IT)
+
+
+async def handled(stage: Scene, event_id: str) -> None:
+    """Waits until the bot is done with an event."""
+    question = "SELECT 1 FROM inbox WHERE status = 'handled' AND event_id = ?"
+
+    async def done() -> bool:
+        return bool(read_only(stage.bot.database, question, event_id))
+
+    await settled(done)
 
 
 async def test_each_message_carries_its_own_way_out(inside: MakeInside) -> None:

@@ -166,6 +166,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_status": lambda h: each("r", *requests_with(h, Kind.OWN)),
     "own_third_person": lambda h: [{}],
     "confirmer_gone": lambda h: [{}],
+    "only_mark": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
     "own_unknown_command": lambda h: each("nearest", None, h, typed=h),
     "refusal": lambda h: [
         {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
