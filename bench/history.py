@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.filling import MODERATOR, ROOM, fill, target
-from engine.unit_of_work import Ledger
+from engine.messages import CurrentAdminRoom
+from engine.unit_of_work import UnitsOfWork
 from handlers.admin_room import audit as audit_handler
 from handlers.admin_room import requests as requests_handler
 from handlers.admin_room.commands import for_admin_room
@@ -48,9 +49,9 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
-        ledger = Ledger(self._database, Texts(), lambda: time.time_ns() // 1_000_000, lambda: ROOM)
+        units = UnitsOfWork(self._database, Texts(), lambda: time.time_ns() // 1_000_000, CurrentAdminRoom(ROOM))
         nobody = cast(Any, None)  # these handlers ask neither the homeserver nor the settings
-        self._context = Context(ledger, nobody, nobody, nobody, nobody)
+        self._context = Context(units, nobody, nobody, nobody, nobody)
         self._commands = for_admin_room("!")
         self._number = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from removal.audit_action import AuditAction
 from storage import audit, identities
 from storage.database import Database
 from texts import Texts, plain
@@ -23,7 +24,7 @@ async def accept(path: Path, user_id: str, texts: Texts) -> int:
             accepted = await identities.accept(tx, user_id)
             if accepted:
                 now = time.time_ns() // 1_000_000
-                await audit.append(tx, now, "IdentityAccepted", target=user_id, by="command line")
+                await audit.append(tx, now, AuditAction.IDENTITY_ACCEPTED, target=user_id, by="command line")
     finally:
         await database.close()
     words = texts.word("accept", "accepted" if accepted else "nothing", user=user_id)

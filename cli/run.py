@@ -13,11 +13,12 @@ import aiohttp
 
 from config import Settings
 from engine.housekeeping import Housekeeping
+from engine.messages import CurrentAdminRoom
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
 from engine.sender import OutboxSender
 from engine.steps import Steps
-from engine.unit_of_work import Clock, Ledger
+from engine.unit_of_work import Clock, UnitsOfWork
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.gate import AdminRoomGate
 from handlers.admin_room.moderators import ModeratorIdentities
@@ -170,16 +171,17 @@ async def _serve(
     clock: Clock,
 ) -> None:
     policy = Policy.of(settings)
-    authority = Authority(rooms, accounts, policy, admin_room_id)
+    admin_room = CurrentAdminRoom(admin_room_id)
+    authority = Authority(rooms, accounts, policy, admin_room)
     texts = Texts(settings.language, settings.command_prefix)
     if matrix.identity.status is not IdentityStatus.OK:
         words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
         log.error("%s", plain(str(words)))
-    ledger = Ledger(database, texts, clock, lambda: authority.admin_room_id)
-    context = Context(ledger, authority, accounts, settings, Files(matrix.api))
-    receiver = Receiver(ledger, policy.bot_id)
-    outbox_sender = OutboxSender(ledger, matrix, lambda: authority.admin_room_id, DirectRoomFinder(context, rooms))
-    runner = Runner(ledger, Steps(accounts), Recheck(context), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    units = UnitsOfWork(database, texts, clock, admin_room)
+    context = Context(units, authority, accounts, settings, Files(matrix.api))
+    receiver = Receiver(units, policy.bot_id)
+    outbox_sender = OutboxSender(units, matrix, admin_room, DirectRoomFinder(context, rooms))
+    runner = Runner(units, Steps(accounts), Recheck(context), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)
@@ -194,7 +196,7 @@ async def _serve(
         """The homeserver answers again: what waits is tried at once, and only then does the back-off go on."""
         outbox_sender.nudge()
         runner.nudge()
-        await ledger.notify()
+        await units.notify()
 
     since = await receiver.since()
     log.info("Lethe is running as %s, admin room %s", policy.bot_id, admin_room_id)
@@ -208,7 +210,7 @@ async def _serve(
             "unreadable": Undecryptable(context, receiver, matrix.decrypt).run(),
             "counting": SoleAdminCounter(context).run(),
             "watch": _look_at_admin_room(watch, upgrade),
-            "housekeeping": Housekeeping(ledger, context.files, settings.audit.retention).run(),
+            "housekeeping": Housekeeping(units, context.files, settings.audit.retention).run(),
         }.items()
     ]
     stopping = asyncio.create_task(stop.wait())

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import Protocol
 
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import HomeserverError
 from storage import audit, inbox, outbox, uploads
 
@@ -29,9 +29,9 @@ class Files(Protocol):
 class Housekeeping:
     """Looks after all that for as long as it runs."""
 
-    def __init__(self, ledger: Ledger, files: Files, retention: timedelta | None) -> None:
+    def __init__(self, units: UnitsOfWork, files: Files, retention: timedelta | None) -> None:
         """Args: retention: how long the audit keeps names; None is for ever."""
-        self._ledger = ledger
+        self._units = units
         self._files = files
         self._retention = retention
         self._pruned_ts: int | None = None
@@ -41,16 +41,16 @@ class Housekeeping:
         """Runs until cancelled."""
         seen = -1
         while True:
-            now = self._ledger.clock()
+            now = self._units.clock()
             if self._pruned_ts is None or now >= self._pruned_ts + DAY_MS:
                 self._pruned_ts = now
                 await self._prune(now)
             await self._take_off_files(now)
-            seen = await self._ledger.wait_for_change(seen, LOOK_EVERY)
+            seen = await self._units.wait_for_change(seen, LOOK_EVERY)
 
     async def _prune(self, now: int) -> None:
         before = now - KEEP_TRACE_DAYS * DAY_MS
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             await inbox.prune(tx, before)
             await outbox.prune(tx, before)
             await uploads.prune(tx, before)
@@ -60,7 +60,7 @@ class Housekeeping:
     async def _take_off_files(self, now: int) -> None:
         if now < self._failed_until:
             return
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             due = await uploads.due(tx, now)
         for uri in due:
             try:
@@ -69,5 +69,5 @@ class Housekeeping:
                 log.warning("%s can't be taken off the server yet: %s", uri, error)
                 self._failed_until = now + int(LOOK_EVERY * 1000)
                 return
-            async with self._ledger.database.transaction() as tx:
+            async with self._units.database.transaction() as tx:
                 await uploads.deleted(tx, uri)

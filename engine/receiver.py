@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from removal.incoming import Incoming, Invite, SyncBatch
 from storage import conversations, inbox, meta, requests
 from storage.database import Transaction
@@ -22,8 +22,8 @@ INVITE = "lethe.invite"
 class Receiver:
     """The inbox's door. `store` is what the sync loop calls for every batch."""
 
-    def __init__(self, ledger: Ledger, bot_id: str) -> None:
-        self._ledger = ledger
+    def __init__(self, units: UnitsOfWork, bot_id: str) -> None:
+        self._units = units
         self._bot_id = bot_id
         self.new_keys = asyncio.Event()
         """Set where keys arrived with which an event may be read that couldn't be before, and where such an event
@@ -31,31 +31,31 @@ class Receiver:
 
     async def since(self) -> str | None:
         """The token to go on from; None before the first sync."""
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             return await meta.get(tx, SINCE)
 
     async def store(self, batch: SyncBatch) -> None:
         """Stores a batch. Raises: StorageError; then nothing of it was stored and it will be brought again."""
-        async with self._ledger.entry() as entry:
+        async with self._units.begin() as unit:
             # What was said before the bot ever listened isn't meant for it.
-            events = [] if batch.first else await self._meant_for_us(entry.tx, batch.events)
+            events = [] if batch.first else await self._meant_for_us(unit.tx, batch.events)
             for event in events:
                 if self._matters(event):
-                    await inbox.add(entry.tx, event, entry.now)
+                    await inbox.add(unit.tx, event, unit.now)
             for invite in batch.invites:
-                await self._add_invite(entry.tx, invite, batch.since, entry.now)
-            await meta.put(entry.tx, SINCE, batch.since)
+                await self._add_invite(unit.tx, invite, batch.since, unit.now)
+            await meta.put(unit.tx, SINCE, batch.since)
         if batch.new_sessions or any(event.undecryptable for event in events):
             self.new_keys.set()
 
     async def poll_ms(self) -> int:
         """How long the next sync may wait: not much beyond the end of a prompt, which is told once we've heard all
         that was said until then."""
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             expires_ts = await requests.next_expiry(tx)
         if expires_ts is None:
             return POLL_MS
-        left = expires_ts + CLOCKS_DIFFER_MS + 50 - self._ledger.clock()
+        left = expires_ts + CLOCKS_DIFFER_MS + 50 - self._units.clock()
         if left <= 0:
             # One look more is needed. Where the prompt stays open even so, something else holds it up: no hurry then.
             left = max(SHORTEST_POLL_MS, -left)

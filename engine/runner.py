@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.failures import Problem, classify
 from engine.steps import Steps
-from engine.unit_of_work import Entry, Ledger
+from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Backoff, Outage
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
@@ -47,7 +47,7 @@ class Runner:
 
     def __init__(
         self,
-        ledger: Ledger,
+        units: UnitsOfWork,
         steps: Steps,
         recheck: Recheck,
         synced_ts: Callable[[], int],
@@ -62,7 +62,7 @@ class Runner:
             backoff: makes the waits of a removal that can't begin.
             outage: how long all leave a homeserver alone that doesn't answer.
         """
-        self._ledger = ledger
+        self._units = units
         self._steps = steps
         self._recheck = recheck
         self._synced_ts = synced_ts
@@ -98,13 +98,13 @@ class Runner:
                 except StorageError as error:
                     log.error("can't look for work: %s", error)
                     nap = 5.0
-                seen = await self._ledger.wait_for_change(seen, nap)
+                seen = await self._units.wait_for_change(seen, nap)
 
     async def _look(self, tasks: asyncio.TaskGroup) -> float:
         """Starts what is due; returns after how many seconds to look again."""
-        now = self._ledger.clock()
+        now = self._units.clock()
         at_once, self._at_once = self._at_once, False
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             due = await requests.due(tx, now)
             if at_once:
                 known = {request.id for request in due}
@@ -142,9 +142,9 @@ class Runner:
         return True
 
     async def _time_passed(self, request_id: int, synced_ts: int) -> bool:
-        async with self._ledger.entry() as entry:
-            request = await entry.request(request_id)
-            decision = await entry.apply(request, TimePassed(synced_ts))
+        async with self._units.begin() as unit:
+            request = await unit.request(request_id)
+            decision = await unit.apply(request, TimePassed(synced_ts))
         return not decision.refusal
 
     async def _bring_forward(self, request: Request) -> None:
@@ -170,39 +170,39 @@ class Runner:
             self._active.pop(request.target_id, None)
             if self._asking == request.id:
                 self._asking = None
-            await self._ledger.notify()
+            await self._units.notify()
 
     async def _work(self, request: Request) -> None:
         request_id = request.id
         # A person isn't told that it begins before it was looked whether it may.
         if request.state is State.SCHEDULED and not await self._recheck(request):
             return
-        async with self._ledger.entry() as entry:
+        async with self._units.begin() as unit:
             if request.state is State.SCHEDULED:
-                await entry.apply(await entry.request(request_id), TimePassed(self._synced_ts()))
-            begun = await self._begin(entry, request_id)
+                await unit.apply(await unit.request(request_id), TimePassed(self._synced_ts()))
+            begun = await self._begin(unit, request_id)
         while begun is not None:
             request, step = begun
             event = await self._attempt(request, step)
             # One transaction for a step's end and the next one's start: no crash comes between the last look at the
             # confirmation, which ends the snapshot, and the first step that changes something.
-            async with self._ledger.entry() as entry:
+            async with self._units.begin() as unit:
                 if event is not None:
-                    request = (await entry.apply(await entry.request(request_id), event)).request
+                    request = (await unit.apply(await unit.request(request_id), event)).request
                 later = event is not None and request.retry_ts is not None
-                begun = None if later else await self._begin(entry, request_id)
+                begun = None if later else await self._begin(unit, request_id)
             if isinstance(event, StepFailed):
                 log.warning("%s: step %s failed (%s): %s", request.reference, step, event.failure, event.cause)
 
-    async def _begin(self, entry: Entry, request_id: int) -> tuple[Request, Step] | None:
+    async def _begin(self, unit: UnitOfWork, request_id: int) -> tuple[Request, Step] | None:
         """Stores that the next step is begun; None where there is none to do now."""
-        request = await entry.request(request_id)
+        request = await unit.request(request_id)
         if request.state is State.RELEASING:
             return request, Step.RELEASE
         record = request.current_step
         if request.state is not State.RUNNING or record is None:
             return None
-        return (await entry.apply(request, StepStarted(record.step))).request, record.step
+        return (await unit.apply(request, StepStarted(record.step))).request, record.step
 
     async def _attempt(self, request: Request, step: Step) -> Event | None:
         """Does a step; None where the last look before the first change said no."""
@@ -237,13 +237,13 @@ class Runner:
         if step is not Step.REDACT:
             return await work
         try:
-            seen = self._ledger.changes
+            seen = self._units.changes
             while not work.done():
-                change = asyncio.ensure_future(self._ledger.wait_for_change(seen, None))
+                change = asyncio.ensure_future(self._units.wait_for_change(seen, None))
                 await asyncio.wait({work, change}, return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
-                seen = self._ledger.changes
-                async with self._ledger.database.transaction() as tx:
+                seen = self._units.changes
+                async with self._units.database.transaction() as tx:
                     now = await requests.get(tx, request.id)
                 if now is not None and now.state is not State.RUNNING:
                     raise _GivenUp

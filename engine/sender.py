@@ -8,7 +8,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from engine.unit_of_work import LEAVE, Ledger
+from engine.messages import LEAVE, CurrentAdminRoom
+from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
 from homeserver.client.backoff import Outage
 from storage import outbox
@@ -46,22 +47,22 @@ class OutboxSender:
 
     def __init__(
         self,
-        ledger: Ledger,
+        units: UnitsOfWork,
         sender: Sender,
-        keep_trying_in: Callable[[], str],
+        admin_room: CurrentAdminRoom,
         where: Where = where_it_was_put,
         outage: Outage | None = None,
     ) -> None:
         """
         Args:
-            keep_trying_in: gives the room (the admin room) whose messages are never given up.
+            admin_room: its messages are never given up.
             where: asked before each message: which room it goes to by now, None where it means nothing to anybody.
             outage: how long to leave a homeserver alone that doesn't answer.
         """
-        self._ledger = ledger
+        self._units = units
         self._sender = sender
         self._where = where
-        self._keep_trying_in = keep_trying_in
+        self._admin_room = admin_room
         self._paused_until: dict[str, float] = {}
         self._waits: dict[str, float] = {}
         self._busy: set[str] = set()
@@ -74,8 +75,8 @@ class OutboxSender:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 loop_time = asyncio.get_running_loop().time()
-                now = self._ledger.clock()
-                async with self._ledger.database.transaction() as tx:
+                now = self._units.clock()
+                async with self._units.database.transaction() as tx:
                     waiting = await outbox.heads(tx, now)
                     delayed = await outbox.next_ts(tx, now)
                 next_try = None if delayed is None else loop_time + (delayed - now) / 1000
@@ -93,7 +94,7 @@ class OutboxSender:
                     self._busy.add(message.room_id)
                     tasks.create_task(self._deliver(message))
                 timeout = None if next_try is None else max(0.05, next_try - loop_time)
-                seen = await self._ledger.wait_for_change(seen, timeout)
+                seen = await self._units.wait_for_change(seen, timeout)
 
     async def _deliver(self, message: Outgoing) -> None:
         try:
@@ -108,7 +109,7 @@ class OutboxSender:
             await self._give_up(message)
         finally:
             self._busy.discard(message.room_id)
-            await self._ledger.notify()
+            await self._units.notify()
 
     async def _try(self, message: Outgoing) -> None:
         content = message.content
@@ -117,10 +118,10 @@ class OutboxSender:
             await self._give_up(message)
             return
         if room_id != message.room_id and message.request_id is not None:
-            async with self._ledger.database.transaction() as tx:
+            async with self._units.database.transaction() as tx:
                 await outbox.move(tx, message.request_id, message.room_id, room_id)
             return
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             if message.relates_to is not None:
                 related = await outbox.event_id_of(tx, message.relates_to)
                 if related is None:  # what it refers to was never sent
@@ -134,7 +135,7 @@ class OutboxSender:
             await self._leave(message)
             return
         event_id = await self._sender.send(message.room_id, message.event_type, content, message.txn_id)
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             await outbox.sent(tx, message.seq, event_id)
         self._waits.pop(message.room_id, None)
         self._outage.answered()
@@ -142,7 +143,7 @@ class OutboxSender:
     async def _leave(self, message: Outgoing) -> None:
         await self._sender.leave(message.room_id)
         await self._sender.forget(message.room_id)
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             await outbox.dropped(tx, message.seq)
 
     async def _failed(self, message: Outgoing, error: HomeserverError) -> None:
@@ -156,7 +157,7 @@ class OutboxSender:
             return
         # A dead token says nothing about the message: it goes out once there is a new one.
         lasting = isinstance(error, Refused) and not isinstance(error, Forbidden | NotFound | BadToken)
-        gone = isinstance(error, Forbidden | NotFound) and message.room_id != self._keep_trying_in()
+        gone = isinstance(error, Forbidden | NotFound) and message.room_id != self._admin_room.room_id
         if lasting or gone:
             log.error("message %s to %s is given up: %s", message.purpose, message.room_id, error)
             await self._give_up(message)
@@ -167,7 +168,7 @@ class OutboxSender:
         log.warning("message %s to %s waits: %s", message.purpose, message.room_id, error)
 
     async def _give_up(self, message: Outgoing) -> None:
-        async with self._ledger.database.transaction() as tx:
+        async with self._units.database.transaction() as tx:
             await outbox.dropped(tx, message.seq)
 
     def nudge(self) -> None:

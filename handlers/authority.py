@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config import Settings
+from engine.messages import CurrentAdminRoom
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.sole_admin import sole_admin_rooms
 from homeserver.client.rooms import Rooms, RoomState
@@ -80,11 +81,16 @@ class AdminRoom:
 class Authority:
     """Reads the admin room and the accounts."""
 
-    def __init__(self, rooms: Rooms, accounts: AccountBackend, policy: Policy, admin_room_id: str) -> None:
+    def __init__(self, rooms: Rooms, accounts: AccountBackend, policy: Policy, admin_room: CurrentAdminRoom) -> None:
         self._rooms = rooms
         self._accounts = accounts
         self.policy = policy
-        self.admin_room_id = admin_room_id
+        self.admin_room_now = admin_room
+
+    @property
+    def admin_room_id(self) -> str:
+        """The id of the room that the bot obeys now."""
+        return self.admin_room_now.room_id
 
     async def admin_room(self) -> AdminRoom:
         """Raises: HomeserverError."""

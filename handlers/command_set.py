@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.command import Argument, Command, Kind, Parsed, UsageError, nearest, parse, usage
 from handlers.context import Context, DirectCommand, ModeratorCommand
 from handlers.message import Message
+from removal.audit_action import AuditAction
 from removal.incoming import Incoming
+from texts import Template
 
 CommandT = TypeVar("CommandT", ModeratorCommand, DirectCommand)
 Handler = Callable[[Context, CommandT], Awaitable[None]]
@@ -29,7 +31,7 @@ class Commands(Generic[CommandT]):
     ) -> None:
         """
         Args:
-            words: what the groups of words begin with that belong to these commands.
+            words: what the groups of words and the templates begin with that belong to these commands.
             audited: the audit has what couldn't be understood, too.
         """
         self._audited = audited
@@ -57,11 +59,11 @@ class Commands(Generic[CommandT]):
             return None
         parsed = parse(command, message, context.server_name)
         if isinstance(parsed, UsageError):
-            async with context.ledger.entry(event) as entry:
-                await entry.reply(
-                    event, "usage_error", e=parsed, command=command.name, usage=usage(command, self._prefix)
+            async with context.units.begin(event) as unit:
+                await unit.messages.reply(
+                    event, Template.USAGE_ERROR, e=parsed, command=command.name, usage=usage(command, self._prefix)
                 )
-                await self._audit(entry, event, parsed.problem.value, command=command.name)
+                await self._audit(unit, event, parsed.problem.value, command=command.name)
             return None
         handler = next((handler for declared, handler in self._table if declared is command), self._help)
         return handler, parsed
@@ -71,13 +73,13 @@ class Commands(Generic[CommandT]):
 
     async def _unknown(self, context: Context, event: Incoming, name: str) -> None:
         near = nearest(name, [command.name for command in self.all])
-        async with context.ledger.entry(event) as entry:
-            await entry.reply(event, f"{self._words}unknown_command", typed=name, nearest=near)
-            await self._audit(entry, event, "unknown_command")
+        async with context.units.begin(event) as unit:
+            await unit.messages.reply(event, Template(f"{self._words}unknown_command"), typed=name, nearest=near)
+            await self._audit(unit, event, "unknown_command")
 
-    async def _audit(self, entry: Entry, event: Incoming, problem: str, command: str = "") -> None:
+    async def _audit(self, unit: UnitOfWork, event: Incoming, problem: str, command: str = "") -> None:
         if self._audited:
-            await entry.audit("NotUnderstood", actor=event.sender, because=problem, command=command)
+            await unit.audit(AuditAction.NOT_UNDERSTOOD, actor=event.sender, because=problem, command=command)
 
     async def _help(self, context: Context, asked: CommandT) -> None:
         """Shows the commands of this place, or one of them in full."""
@@ -86,14 +88,14 @@ class Commands(Generic[CommandT]):
         if name and found is None:
             await self._unknown(context, asked.event, name)
             return
-        async with context.ledger.entry(asked.event) as entry:
+        async with context.units.begin(asked.event) as unit:
             if found is None:
                 commands = [(c.name, usage(c, self._prefix)) for c in self.all]
-                await entry.reply(asked.event, f"{self._words}help", commands=commands)
+                await unit.messages.reply(asked.event, Template(f"{self._words}help"), commands=commands)
             else:
-                await entry.reply(
+                await unit.messages.reply(
                     asked.event,
-                    "help_command",
+                    Template.HELP_COMMAND,
                     words=self._words,
                     name=found.name,
                     usage=usage(found, self._prefix),

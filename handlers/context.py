@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config import Settings
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from handlers.authority import AdminRoom, Authority
 from handlers.command import Parsed
 from homeserver.accounts.backend import AccountBackend
@@ -15,9 +15,9 @@ from removal.incoming import Incoming
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The doors a handler may use: the ledger for what is decided, the authority for who may, Synapse for look-ups."""
+    """The doors a handler may use: the units for what is decided, the authority for who may, Synapse for look-ups."""
 
-    ledger: Ledger
+    units: UnitsOfWork
     authority: Authority
     accounts: AccountBackend
     settings: Settings
@@ -33,7 +33,7 @@ class Context:
 
     async def done(self, event: Incoming) -> bool:
         """Marks an event as handled that nothing follows from. Always True: it needs no more attention."""
-        async with self.ledger.entry(event):
+        async with self.units.begin(event):
             return True
 
 

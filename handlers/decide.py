@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from removal.incoming import Incoming
 from removal.lifecycle import Event
 from removal.request import Request
 
 
-async def decide_for(entry: Entry, event: Incoming, request: Request, decided: Event) -> bool:
+async def decide_for(unit: UnitOfWork, event: Incoming, request: Request, decided: Event) -> bool:
     """Applies what the sender of `event` decided; whether it changed anything. Where not, that is answered."""
-    decision = await entry.apply(request, decided, actor=event.sender)
+    decision = await unit.apply(request, decided, actor=event.sender)
     if decision.refusal:
-        await entry.not_changed(event, request, decision.refusal)
+        await unit.messages.not_changed(event, request, decision.refusal)
     return not decision.refusal

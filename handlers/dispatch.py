@@ -18,8 +18,10 @@ from handlers.context import Context
 from handlers.direct.gate import DirectGate
 from handlers.invites import Invites
 from homeserver.client.api import BadAnswer, BadToken, Forbidden, HomeserverError, Refused
+from removal.audit_action import AuditAction
 from removal.incoming import Incoming
 from storage import conversations, inbox
+from texts import Template
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Dispatcher:
         seen = -1
         async with asyncio.TaskGroup() as tasks:
             while True:
-                async with self._context.ledger.database.transaction() as tx:
+                async with self._context.units.database.transaction() as tx:
                     waiting = await inbox.rooms_waiting(tx)
                 for room_id in waiting:
                     if room_id not in self._busy:
@@ -60,7 +62,7 @@ class Dispatcher:
                         tasks.create_task(self._handle_room(room_id))
                 # Every event handled is a change: where very many wait, not each is a reason to look for more.
                 await asyncio.sleep(min(0.2, len(waiting) / 2_000))
-                seen = await self._context.ledger.wait_for_change(seen, None)
+                seen = await self._context.units.wait_for_change(seen, None)
 
     async def _handle_room(self, room_id: str) -> None:
         """Handles what waits in a room; an event that can't be handled yet is tried again until it can."""
@@ -77,10 +79,10 @@ class Dispatcher:
                 wait = min(wait * 2, LONGEST_WAIT)
         finally:
             self._busy.discard(room_id)
-            await self._context.ledger.notify()
+            await self._context.units.notify()
 
     async def _next_in(self, room_id: str) -> Incoming | None:
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             waiting = await inbox.pending(tx, 1, room_id=room_id)
         return waiting[0][1] if waiting else None
 
@@ -109,12 +111,12 @@ class Dispatcher:
         """People get a reference, the log gets the cause, and the event is done: it would fail again."""
         incident = f"E-{secrets.token_hex(3).upper()}"
         log.error("%s: event %s in %s", incident, event.event_id, event.room_id, exc_info=error)
-        async with self._context.ledger.entry(event) as entry:
+        async with self._context.units.begin(event) as unit:
             if event.type == "m.room.message" and not isinstance(error, Forbidden):
-                await entry.reply(event, "error", incident=incident)
+                await unit.messages.reply(event, Template.ERROR, incident=incident)
             elif event.type == "m.reaction" and not isinstance(error, Forbidden):
-                await entry.post(event.room_id, "error", event.event_id, incident=incident)
-            await entry.audit("Incident", actor=event.sender, incident=incident)
+                await unit.messages.post(event.room_id, Template.ERROR, event.event_id, incident=incident)
+            await unit.audit(AuditAction.INCIDENT, actor=event.sender, incident=incident)
         return True
 
     async def _handle(self, event: Incoming) -> bool:
@@ -124,9 +126,9 @@ class Dispatcher:
         if event.sender != self._context.bot_id or event.state_key is not None:
             if event.room_id == self._context.authority.admin_room_id:
                 return await self._admin_room.heard(event)
-            async with self._context.ledger.database.transaction() as tx:
+            async with self._context.units.database.transaction() as tx:
                 user_id = await conversations.with_whom(tx, event.room_id)
             if user_id is not None:
                 return await self._direct.heard(event, user_id)
-        async with self._context.ledger.entry(event):
+        async with self._context.units.begin(event):
             return True

@@ -10,9 +10,11 @@ from handlers.context import Context
 from handlers.direct.rules import alone_together
 from handlers.throttle import Throttle
 from homeserver.client.api import Forbidden, NotFound
+from removal.audit_action import AuditAction
 from removal.incoming import Incoming
 from removal.plan import Kind
 from storage import conversations, requests
+from texts import Template
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class Invites:
         self._context = context
         self._door = door
         self._upgrade = upgrade
-        self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, context.ledger.clock)
+        self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, context.units.clock)
 
     async def answer(self, event: Incoming) -> bool:
         """Answers one invitation; True once it needs no more attention. Raises: HomeserverError."""
@@ -43,41 +45,41 @@ class Invites:
             if event.room_id == self._context.authority.admin_room_id:
                 await self._door.join(event.room_id)
                 log.info("joined the admin room %s, invited by %s", event.room_id, event.sender)
-                await self._audit(event, "InviteAccepted")
+                await self._audit(event, AuditAction.INVITE_ACCEPTED)
             elif not self._throttle.allows(event.sender):
-                await self._audit(event, "InviteLeftAlone")
+                await self._audit(event, AuditAction.INVITE_LEFT_ALONE)
             elif await self._upgrade.invited(event):
-                await self._audit(event, "InviteAccepted")
+                await self._audit(event, AuditAction.INVITE_ACCEPTED)
             else:
                 await self._direct(event)
         except (Forbidden, NotFound) as error:
             log.info("the invitation to %s by %s is void: %s", event.room_id, event.sender, error)
-            await self._audit(event, "InviteVoid")
+            await self._audit(event, AuditAction.INVITE_VOID)
         return True
 
     async def _direct(self, event: Incoming) -> None:
         refusal = await self._refusal(event)
         if refusal is not None:
-            async with self._context.ledger.entry() as entry:
-                why = entry.words("declined", refusal, server=self._context.server_name)
+            async with self._context.units.begin() as unit:
+                why = unit.messages.words("declined", refusal, server=self._context.server_name)
             await self._door.leave(event.room_id, why)
-            await self._audit(event, "InviteDeclined", refusal)
+            await self._audit(event, AuditAction.INVITE_DECLINED, refusal)
             return
         # Known as a conversation before the bot is in it: what is said right after the join finds its way.
-        async with self._context.ledger.entry() as entry:
-            await conversations.open_with(entry.tx, event.room_id, event.sender, entry.now)
+        async with self._context.units.begin() as unit:
+            await conversations.open_with(unit.tx, event.room_id, event.sender, unit.now)
         try:
             await self._door.join(event.room_id)
         except (Forbidden, NotFound):
-            async with self._context.ledger.entry() as entry:
-                await conversations.close(entry.tx, event.room_id)
+            async with self._context.units.begin() as unit:
+                await conversations.close(unit.tx, event.room_id)
             raise
-        async with self._context.ledger.entry(event) as entry:
-            await entry.post(event.room_id, "own_greeting", event.room_id)
-            for request in await requests.open_for(entry.tx, event.sender):
+        async with self._context.units.begin(event) as unit:
+            await unit.messages.post(event.room_id, Template.OWN_GREETING, event.room_id)
+            for request in await requests.open_for(unit.tx, event.sender):
                 if request.kind is Kind.OWN:
-                    await entry.show_again(request, event)
-            await entry.audit("ConversationOpened", actor=event.sender)
+                    await unit.messages.show_again(request, event)
+            await unit.audit(AuditAction.CONVERSATION_OPENED, actor=event.sender)
 
     async def _refusal(self, event: Incoming) -> str | None:
         if not self._context.authority.policy.is_local(event.sender):
@@ -90,6 +92,6 @@ class Invites:
             return "not_alone"
         return None
 
-    async def _audit(self, event: Incoming, action: str, because: str = "") -> None:
-        async with self._context.ledger.entry(event) as entry:
-            await entry.audit(action, actor=event.sender, room=event.room_id, because=because)
+    async def _audit(self, event: Incoming, action: AuditAction, because: str = "") -> None:
+        async with self._context.units.begin(event) as unit:
+            await unit.audit(action, actor=event.sender, room=event.room_id, because=because)

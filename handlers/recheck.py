@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.failures import Problem
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.authority import AdminRoom
 from handlers.context import Context
 from handlers.yes_no import NO, normalise
@@ -14,6 +14,7 @@ from removal.plan import Kind
 from removal.protection import Refusal, refuse_account, refuse_name, refuse_own
 from removal.request import ACTING, Failure, Request, State
 from storage import outbox, requests
+from texts import Template
 
 DEPARTURE_MS = 30_000
 """How long a person's own removal waits at its beginning until the notice of it is sent."""
@@ -60,21 +61,21 @@ async def settle_if_changed(
         refusal = refusal or refuse_account(facts, erase=request.options.erase)
     if refusal is None and not changed:
         return False
-    async with context.ledger.entry(event) as entry:
-        request = await entry.request(request.id)
+    async with context.units.begin(event) as unit:
+        request = await unit.request(request.id)
         if refusal is not None:
             values = {"user": request.target_id, "server": context.server_name, "similar": [], "limit": 0}
-            await entry.apply(request, Cancelled(context.bot_id, entry.words("refusal", refusal, **values)))
+            await unit.apply(request, Cancelled(context.bot_id, unit.messages.words("refusal", refusal, **values)))
             return True
-        decision = await entry.apply(request, TargetChanged(changed))
+        decision = await unit.apply(request, TargetChanged(changed))
         if request.kind is Kind.MODERATION and facts is not None and not decision.refusal:
-            await ask_again(entry, request, facts)
+            await ask_again(unit, request, facts)
     return True
 
 
-async def ask_again(entry: Entry, request: Request, facts: Facts) -> Request:
+async def ask_again(unit: UnitOfWork, request: Request, facts: Facts) -> Request:
     """A new prompt with what is true now, in place of one whose account changed."""
-    return await entry.open(
+    return await unit.open(
         Request(
             id=0,
             kind=request.kind,
@@ -82,8 +83,8 @@ async def ask_again(entry: Entry, request: Request, facts: Facts) -> Request:
             target_id=request.target_id,
             room_id=request.room_id,
             command_event_id=request.command_event_id,
-            created_ts=entry.now,
-            expires_ts=entry.now + request.rules.expires_after_ms,
+            created_ts=unit.now,
+            expires_ts=unit.now + request.rules.expires_after_ms,
             state=State.AWAITING_CONFIRMATION,
             options=request.options,
             rules=request.rules,
@@ -125,10 +126,10 @@ class Recheck:
         gone = request.confirmer_id is not None and not room.is_moderator(request.confirmer_id)
         if withdrawn is None and not gone:
             return False
-        async with self._context.ledger.entry() as entry:
+        async with self._context.units.begin() as unit:
             # Between a date's confirmation and the date lie weeks: whoever lost the right meanwhile decides nothing.
-            decided = withdrawn or Cancelled(self._context.bot_id, entry.sentence("confirmer_gone"))
-            await entry.apply(await entry.request(request.id), decided)
+            decided = withdrawn or Cancelled(self._context.bot_id, unit.messages.sentence(Template.CONFIRMER_GONE))
+            await unit.apply(await unit.request(request.id), decided)
         return True
 
     async def _alone_at_work(self, request: Request) -> None:
@@ -138,7 +139,7 @@ class Recheck:
         Raises:
             Problem: there is one.
         """
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             others = await requests.open_for(tx, request.target_id)
         for other in others:
             if other.id != request.id and other.state in ACTING and other.touched and request.state is State.RUNNING:
@@ -151,20 +152,20 @@ class Recheck:
             Problem: it isn't sent yet.
         """
         seen = -1
-        deadline = self._context.ledger.clock() + DEPARTURE_MS
+        deadline = self._context.units.clock() + DEPARTURE_MS
         while True:
-            async with self._context.ledger.database.transaction() as tx:
+            async with self._context.units.database.transaction() as tx:
                 if not await outbox.is_waiting(tx, request.id, "departure."):
                     return
-            if self._context.ledger.clock() > deadline:
+            if self._context.units.clock() > deadline:
                 raise Problem(Failure.PASSING, "the notice to the person isn't sent yet")
-            seen = await self._context.ledger.wait_for_change(seen, 1.0)
+            seen = await self._context.units.wait_for_change(seen, 1.0)
 
     async def _withdrawn(self, request: Request, room: AdminRoom) -> ConfirmationWithdrawn | Declined | None:
         if request.rules.by_reply or request.confirmation_event_id is None:
             return None
-        async with self._context.ledger.entry() as entry:
-            card = await entry.card_event_id(request)
+        async with self._context.units.begin() as unit:
+            card = await unit.messages.card_event_id(request)
         standing = await self._context.authority.reactions(request.room_id, card) if card else []
         for sender, key, _ in standing:
             if normalise(key) in NO and room.is_moderator(sender):

@@ -35,14 +35,14 @@ class SoleAdminCounter:
         seen = -1
         async with asyncio.TaskGroup() as tasks:
             while True:
-                async with self._context.ledger.database.transaction() as tx:
+                async with self._context.units.database.transaction() as tx:
                     unconfirmed = [request for state in UNCONFIRMED for request in await requests.in_state(tx, state)]
                 wanted = {r.id: r.target_id for r in unconfirmed if r.facts.only_admin_in is None}
                 for request_id in self._counts.keys() - wanted.keys():
                     self._counts.pop(request_id).cancel()  # answered or given up: others wait for the slot
                 for request_id in wanted.keys() - self._counts.keys():
                     self._counts[request_id] = tasks.create_task(self._count(request_id, wanted[request_id]))
-                seen = await self._context.ledger.wait_for_change(seen, None)
+                seen = await self._context.units.wait_for_change(seen, None)
 
     async def _count(self, request_id: int, target_id: str) -> None:
         while True:
@@ -50,10 +50,10 @@ class SoleAdminCounter:
             if names is not None:
                 break
             await asyncio.sleep(self._again_seconds)
-        async with self._context.ledger.entry() as entry:
-            request = await entry.request(request_id)
+        async with self._context.units.begin() as unit:
+            request = await unit.request(request_id)
             if request.state in UNCONFIRMED:
-                await entry.store_facts(request, replace(request.facts, only_admin_in=names))
+                await unit.store_facts(request, replace(request.facts, only_admin_in=names))
 
     async def _names(self, request_id: int, target_id: str) -> tuple[str, ...] | None:
         """One count; None where it came to no end."""

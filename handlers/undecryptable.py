@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from engine.receiver import Receiver
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.context import Context
 from homeserver.client.api import HomeserverError
 from removal.incoming import Incoming
 from storage import conversations, inbox
+from texts import Template
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Undecryptable:
         """Runs until cancelled."""
         while True:
             self._receiver.new_keys.clear()
-            async with self._context.ledger.database.transaction() as tx:
+            async with self._context.units.database.transaction() as tx:
                 waiting = await inbox.undecryptable(tx)
             for received_ts, event in waiting:
                 await self._look_at(event, received_ts)
@@ -61,19 +62,19 @@ class Undecryptable:
         except Exception:  # whatever somebody sent, the others are read
             log.exception("event %s can't be read", event.event_id)
             read = None
-        async with self._context.ledger.entry() as entry:
+        async with self._context.units.begin() as unit:
             if read is None:
-                await inbox.handled(entry.tx, event.event_id)
+                await inbox.handled(unit.tx, event.event_id)
             elif not read.undecryptable:
-                await inbox.decrypted(entry.tx, replace(read, undecryptable=False))
-            elif entry.now - received_ts > self._patience_ms:
-                await inbox.handled(entry.tx, event.event_id)
-                if await self._is_meant_for_us(entry, event):
-                    once_per = f"{event.room_id} {event.sender} {entry.now // ONCE_IN_MS}"
-                    await entry.reply(event, "unreadable", once_per=once_per)
+                await inbox.decrypted(unit.tx, replace(read, undecryptable=False))
+            elif unit.now - received_ts > self._patience_ms:
+                await inbox.handled(unit.tx, event.event_id)
+                if await self._is_meant_for_us(unit, event):
+                    once_per = f"{event.room_id} {event.sender} {unit.now // ONCE_IN_MS}"
+                    await unit.messages.reply(event, Template.UNREADABLE, once_per=once_per)
 
-    async def _is_meant_for_us(self, entry: Entry, event: Incoming) -> bool:
+    async def _is_meant_for_us(self, unit: UnitOfWork, event: Incoming) -> bool:
         """Whether it was said in the admin room, or in a direct message by the person whose it is."""
         if event.room_id == self._context.authority.admin_room_id:
             return True
-        return await conversations.with_whom(entry.tx, event.room_id) == event.sender
+        return await conversations.with_whom(unit.tx, event.room_id) == event.sender

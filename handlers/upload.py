@@ -28,7 +28,7 @@ async def upload(
     Raises:
         HomeserverError: it couldn't be reserved or uploaded.
     """
-    async with context.ledger.database.transaction() as tx:
+    async with context.units.database.transaction() as tx:
         left = await uploads.reserved_for(tx, for_user)
     if left is not None:
         try:
@@ -37,11 +37,11 @@ async def upload(
             # An attempt whose answer was never heard put a file there; or the reservation has expired.
             if error.errcode not in ("M_CANNOT_OVERWRITE_MEDIA", "M_NOT_FOUND"):
                 raise
-        async with context.ledger.database.transaction() as tx:
-            await uploads.unusable(tx, left, context.ledger.clock())
+        async with context.units.database.transaction() as tx:
+            await uploads.unusable(tx, left, context.units.clock())
     uri = await context.files.reserve()
-    async with context.ledger.database.transaction() as tx:
-        await uploads.reserve(tx, uri, for_user, context.ledger.clock() + RESERVED_FOR_MS)
+    async with context.units.database.transaction() as tx:
+        await uploads.reserve(tx, uri, for_user, context.units.clock() + RESERVED_FOR_MS)
     return await context.files.upload(uri, data, name, content_type, encrypted=encrypted)
 
 

@@ -1,13 +1,14 @@
 """The life of a request: `decide(request, event, now)` gives what becomes of it and what people are told.
 
-Every transition stands in TRANSITIONS. What isn't there doesn't happen: the decision then carries a `refusal`, one
-word for the layer that talks to people. No I/O, no clock: `now` comes from outside, in milliseconds since 1970.
+Every transition stands in TRANSITIONS. What isn't there doesn't happen: the decision then carries a `refusal`,
+which is put into words elsewhere. No I/O, no clock: `now` comes from outside, in milliseconds since 1970.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from removal.plan import Kind, Media, Step, proofs_for, steps_for
@@ -16,6 +17,7 @@ from removal.request import (
     WAITING,
     ConfirmedBy,
     Failure,
+    Question,
     Request,
     State,
     StepRecord,
@@ -82,7 +84,7 @@ class Replaced:
 class Answered:
     """A person's own removal: the answer to the first open question."""
 
-    question: str
+    question: Question
     yes: bool
 
 
@@ -157,17 +159,66 @@ Event = (
 )  # fmt: skip
 
 
+# --- what follows ----------------------------------------------------------------------------------------------------
+class Notice(StrEnum):
+    """What people are told when a request changes; engine/announcements.py has who hears it and where."""
+
+    APPROVAL_ASKED = "approval_asked"
+    APPROVAL_REMINDER = "approval_reminder"
+    BLOCKED = "blocked"
+    CANCELLED = "cancelled"
+    CONFIRMATION_WITHDRAWN = "confirmation_withdrawn"
+    DEPARTURE = "departure"
+    DONE = "done"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    MATRIX_ID_ASKED = "matrix_id_asked"
+    OPEN = "open"
+    PROMPT = "prompt"
+    QUESTION = "question"
+    REFUSED = "refused"
+    RELEASING = "releasing"
+    REMINDER = "reminder"
+    REPLACED = "replaced"
+    SCHEDULED = "scheduled"
+    TARGET_CHANGED = "target_changed"
+
+
+class NoChange(StrEnum):
+    """Why something that was said or done changed nothing, beside "not in this state"."""
+
+    BEGUN = "begun"
+    EXPIRED = "expired"
+    NEEDS_OTHER = "needs_other"
+    NOT_ASKED = "not_asked"
+    NOT_CURRENT = "not_current"
+    NOT_RELEASING = "not_releasing"
+    NOT_STARTED = "not_started"
+    NOT_YET = "not_yet"
+    ONLY_REQUESTER = "only_requester"
+    OWN = "own"
+    RUNNING = "running"
+    TARGET = "target"
+    TOO_LATE = "too_late"
+    WRONG_MATRIX_ID = "wrong_matrix_id"
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows. `say` names the messages that people get; `refusal` says why nothing changed."""
+    """What follows. `say`: the messages that people get. `refusal`: why nothing changed, where nothing did; a state
+    where the event means nothing in it.
+    """
 
     request: Request
-    say: tuple[str, ...] = ()
-    refusal: str = ""
+    say: tuple[Notice, ...] = ()
+    refusal: NoChange | State | None = None
 
 
 class _Refused(Exception):
-    """Nothing changes; the argument is the one word why."""
+    """Nothing changes, and why."""
+
+    def __init__(self, why: NoChange | State) -> None:
+        self.why = why
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------
@@ -181,52 +232,52 @@ def _run(r: Request, now: int) -> Request:
 
 
 def _begin(r: Request, now: int) -> Decision:
-    return Decision(_run(r, now), ("departure",) if r.kind is Kind.OWN else ())
+    return Decision(_run(r, now), (Notice.DEPARTURE,) if r.kind is Kind.OWN else ())
 
 
 def _agreed(r: Request, now: int) -> Decision:
     """Everybody who had to agree has: from here on it's a matter of time."""
     if r.rules.needs_approval and r.approver_id is None:
-        return Decision(replace(r, state=State.AWAITING_APPROVAL, reminded_ts=now), ("approval_asked",))
+        return Decision(replace(r, state=State.AWAITING_APPROVAL, reminded_ts=now), (Notice.APPROVAL_ASKED,))
     due = max(now + r.rules.grace_ms, r.at_ts or 0)
     if due > now:
         # Who has just heard the date needs no reminder within a day.
         reminded_ts = None if due - now > DAY_MS else now
-        return Decision(replace(r, state=State.SCHEDULED, due_ts=due, reminded_ts=reminded_ts), ("scheduled",))
+        return Decision(replace(r, state=State.SCHEDULED, due_ts=due, reminded_ts=reminded_ts), (Notice.SCHEDULED,))
     return _begin(r, now)
 
 
 def _confirmed(r: Request, e: Confirmed, now: int) -> Decision:
     if r.kind is Kind.OWN and e.by != r.requester_id:
-        raise _Refused("only_requester")
+        raise _Refused(NoChange.ONLY_REQUESTER)
     if e.by == r.target_id and r.kind is not Kind.OWN:
-        raise _Refused("target")
+        raise _Refused(NoChange.TARGET)
     if r.kind is Kind.MODERATION:
         # Over the cap, somebody else has to look, whatever the settings say of other days.
         other = r.rules.needs_other or r.rules.confirmed_by is ConfirmedBy.OTHER_MODERATOR
         if other and e.by == r.requester_id:
-            raise _Refused("needs_other")
+            raise _Refused(NoChange.NEEDS_OTHER)
         if not other and r.rules.confirmed_by is ConfirmedBy.REQUESTER and e.by != r.requester_id:
-            raise _Refused("only_requester")
+            raise _Refused(NoChange.ONLY_REQUESTER)
     if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
-        raise _Refused("expired")
+        raise _Refused(NoChange.EXPIRED)
     r = replace(r, confirmer_id=e.by, confirmed_ts=e.at_ts, confirmation_event_id=e.event_id, confirmer_trust=e.trust)
     if r.rules.needs_matrix_id:
         # The person gets as long again to type it as they had to press.
         later = max(r.expires_ts, now + r.rules.expires_after_ms)
-        return Decision(replace(r, state=State.AWAITING_MATRIX_ID, expires_ts=later), ("matrix_id_asked",))
+        return Decision(replace(r, state=State.AWAITING_MATRIX_ID, expires_ts=later), (Notice.MATRIX_ID_ASKED,))
     return _agreed(r, now)
 
 
 def _declined(r: Request, e: Declined, now: int) -> Decision:
     if r.touched:
-        raise _Refused("begun")
+        raise _Refused(NoChange.BEGUN)
     return _cancelled(r, Cancelled(e.by), now)
 
 
 def _cancelled(r: Request, e: Cancelled, now: int) -> Decision:
     if r.began_final_step:
-        raise _Refused("too_late")
+        raise _Refused(NoChange.TOO_LATE)
     return _give_up(r, State.CANCELLED, now, e.by, e.because)
 
 
@@ -235,46 +286,46 @@ def _give_up(r: Request, ends_as: State, now: int, by: str | None, because: str)
     suspension = r.record(Step.SUSPEND)
     if suspension and suspension.state is not StepState.PENDING:
         r = replace(r, state=State.RELEASING, ends_as=ends_as, ended_by=by, ended_because=because, retry_ts=None)
-        return Decision(r, ("releasing",))
-    return Decision(_ended(r, ends_as, now, by, because), (ends_as.value,))
+        return Decision(r, (Notice.RELEASING,))
+    return Decision(_ended(r, ends_as, now, by, because), (Notice(ends_as),))
 
 
 def _withdrawn(r: Request, e: ConfirmationWithdrawn, now: int) -> Decision:
     if r.touched:
-        raise _Refused("begun")
+        raise _Refused(NoChange.BEGUN)
     r = replace(r, confirmer_id=None, confirmed_ts=None, confirmation_event_id=None, confirmer_trust="")
     r = replace(r, steps=(), started_ts=None, retry_ts=None, open_said=False)
     if now > r.expires_ts:
-        return Decision(_ended(r, State.EXPIRED, now), ("expired",))
-    return Decision(replace(r, state=State.AWAITING_CONFIRMATION), ("confirmation_withdrawn",))
+        return Decision(_ended(r, State.EXPIRED, now), (Notice.EXPIRED,))
+    return Decision(replace(r, state=State.AWAITING_CONFIRMATION), (Notice.CONFIRMATION_WITHDRAWN,))
 
 
 def _target_changed(r: Request, e: TargetChanged, now: int) -> Decision:
     if r.touched:
-        raise _Refused("begun")
-    return Decision(_ended(r, State.CANCELLED, now, None, "changed:" + ",".join(e.what)), ("target_changed",))
+        raise _Refused(NoChange.BEGUN)
+    return Decision(_ended(r, State.CANCELLED, now, None, "changed:" + ",".join(e.what)), (Notice.TARGET_CHANGED,))
 
 
 def _replaced(r: Request, e: Replaced, now: int) -> Decision:
-    return Decision(_ended(r, State.REPLACED, now, r.requester_id, f"R{e.by_request_id}"), ("replaced",))
+    return Decision(_ended(r, State.REPLACED, now, r.requester_id, f"R{e.by_request_id}"), (Notice.REPLACED,))
 
 
 def _answered(r: Request, e: Answered, now: int) -> Decision:
     if not r.questions or r.questions[0] != e.question:
-        raise _Refused("not_asked")
-    if e.question == "erase":
+        raise _Refused(NoChange.NOT_ASKED)
+    if e.question is Question.ERASE:
         r = replace(r, options=replace(r.options, erase=e.yes))
-    elif e.question == "media":
+    elif e.question is Question.MEDIA:
         r = replace(r, options=replace(r.options, media=Media.DELETE if e.yes else Media.KEEP))
     r = replace(r, questions=r.questions[1:], expires_ts=max(r.expires_ts, now + r.rules.expires_after_ms))
     if r.questions:
-        return Decision(r, ("question",))
-    return Decision(replace(r, state=State.AWAITING_CONFIRMATION), ("prompt",))
+        return Decision(r, (Notice.QUESTION,))
+    return Decision(replace(r, state=State.AWAITING_CONFIRMATION), (Notice.PROMPT,))
 
 
 def _handover_named(r: Request, e: HandoverNamed, now: int) -> Decision:
     if r.kind is not Kind.OWN:
-        raise _Refused(r.state.value)  # a moderator's plan is what was shown and confirmed
+        raise _Refused(r.state)  # a moderator's plan is what was shown and confirmed
     others = tuple(pair for pair in r.options.handover if pair[0] != e.room_id)
     options = replace(r.options, handover=(*others, (e.room_id, e.successor_id)))
     return Decision(replace(r, options=options))
@@ -282,35 +333,35 @@ def _handover_named(r: Request, e: HandoverNamed, now: int) -> Decision:
 
 def _matrix_id_typed(r: Request, e: MatrixIDTyped, now: int) -> Decision:
     if e.text != r.target_id:
-        raise _Refused("wrong_matrix_id")
+        raise _Refused(NoChange.WRONG_MATRIX_ID)
     if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
-        raise _Refused("expired")
+        raise _Refused(NoChange.EXPIRED)
     return _agreed(r, now)
 
 
 def _approved(r: Request, e: Approved, now: int) -> Decision:
     if e.by in (r.requester_id, r.target_id):
-        raise _Refused("own")
+        raise _Refused(NoChange.OWN)
     return _agreed(replace(r, approver_id=e.by), now)
 
 
 def _approval_refused(r: Request, e: ApprovalRefused, now: int) -> Decision:
     if e.by in (r.requester_id, r.target_id):
-        raise _Refused("own")
-    return Decision(_ended(r, State.REFUSED, now, e.by, e.because), ("refused",))
+        raise _Refused(NoChange.OWN)
+    return Decision(_ended(r, State.REFUSED, now, e.by, e.because), (Notice.REFUSED,))
 
 
 def _unconfirmed_time(r: Request, e: TimePassed, now: int) -> Decision:
     # What was sent in time may still be on its way to us: the request expires once we've seen past its end.
     if e.synced_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
-        return Decision(_ended(r, State.EXPIRED, now), ("expired",))
-    raise _Refused("not_yet")
+        return Decision(_ended(r, State.EXPIRED, now), (Notice.EXPIRED,))
+    raise _Refused(NoChange.NOT_YET)
 
 
 def _approval_time(r: Request, e: TimePassed, now: int) -> Decision:
     if now >= (r.reminded_ts or 0) + DAY_MS:
-        return Decision(replace(r, reminded_ts=now), ("approval_reminder",))
-    raise _Refused("not_yet")
+        return Decision(replace(r, reminded_ts=now), (Notice.APPROVAL_REMINDER,))
+    raise _Refused(NoChange.NOT_YET)
 
 
 def _scheduled_time(r: Request, e: TimePassed, now: int) -> Decision:
@@ -318,8 +369,8 @@ def _scheduled_time(r: Request, e: TimePassed, now: int) -> Decision:
         return _begin(r, now)
     remind_ts = reminder_ts(r)
     if remind_ts is not None and now >= remind_ts:
-        return Decision(replace(r, reminded_ts=now), ("reminder",))
-    raise _Refused("not_yet")
+        return Decision(replace(r, reminded_ts=now), (Notice.REMINDER,))
+    raise _Refused(NoChange.NOT_YET)
 
 
 def _step_started(r: Request, e: StepStarted, now: int) -> Decision:
@@ -338,7 +389,7 @@ def _step_started(r: Request, e: StepStarted, now: int) -> Decision:
 def _step_done(r: Request, e: StepDone, now: int) -> Decision:
     record = _current(r, e.step)
     if record.state is not StepState.STARTED:
-        raise _Refused("not_started")
+        raise _Refused(NoChange.NOT_STARTED)
     if e.step is Step.VERIFY:
         proofs = e.answer.get("proofs", {})
         missing = [p.value for p in proofs_for(r.options) if proofs.get(p.value) is not True]
@@ -348,14 +399,14 @@ def _step_done(r: Request, e: StepDone, now: int) -> Decision:
     record = replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, failure=None, cause="")
     r = r.with_step(record)
     if r.current_step is None:
-        return Decision(_ended(r, State.DONE, now), ("done",))
+        return Decision(_ended(r, State.DONE, now), (Notice.DONE,))
     return Decision(r)
 
 
 def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
     record = _current(r, e.step)
     if record.state is not StepState.STARTED:
-        raise _Refused("not_started")
+        raise _Refused(NoChange.NOT_STARTED)
     passing = e.failure is Failure.PASSING
     record = replace(
         record,
@@ -381,12 +432,12 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
         r = replace(r, retry_ts=now + max(int(wait * e.jitter), retry_after_ms))
         # One word to people when it takes long; every attempt would be noise.
         if not r.open_said and (record.attempts >= 3 or e.step is Step.VERIFY):
-            return Decision(replace(r, open_said=True), ("open",))
+            return Decision(replace(r, open_said=True), (Notice.OPEN,))
         return Decision(r)
     if not r.began_final_step and (r.kind is Kind.OWN or e.failure is Failure.IMPOSSIBLE):
         return _give_up(r, State.FAILED, now, None, e.cause)
     # Nobody may say that nothing happened, or that all did: a person has to look.
-    return Decision(replace(r, state=State.BLOCKED, retry_ts=None), ("blocked",))
+    return Decision(replace(r, state=State.BLOCKED, retry_ts=None), (Notice.BLOCKED,))
 
 
 def _mute_too_long(r: Request, now: int) -> bool:
@@ -398,29 +449,29 @@ def _mute_too_long(r: Request, now: int) -> bool:
 
 def _released(r: Request, e: StepDone, now: int) -> Decision:
     if e.step is not Step.RELEASE or r.ends_as is None:
-        raise _Refused("not_releasing")
+        raise _Refused(NoChange.NOT_RELEASING)
     ends_as, record = r.ends_as, r.record(Step.RELEASE)
     if record is not None:
         r = r.with_step(replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, failure=None, cause=""))
-    return Decision(_ended(r, ends_as, now, r.ended_by, r.ended_because), (ends_as.value,))
+    return Decision(_ended(r, ends_as, now, r.ended_by, r.ended_because), (Notice(ends_as),))
 
 
 def _release_failed(r: Request, e: StepFailed, now: int) -> Decision:
     """Whatever the failure: an account that we suspended is never left so because something went wrong."""
     record = r.record(Step.RELEASE)
     if e.step is not Step.RELEASE or record is None:
-        raise _Refused("not_releasing")
+        raise _Refused(NoChange.NOT_RELEASING)
     record = replace(record, attempts=record.attempts + 1, failure=e.failure, cause=e.cause)
     wait = BACK_OFF_MS[min(record.attempts, len(BACK_OFF_MS)) - 1]
     r = replace(r.with_step(record), retry_ts=now + max(int(wait * e.jitter), e.retry_after_ms or 0))
     if not r.open_said and record.attempts >= 3:
-        return Decision(replace(r, open_said=True), ("open",))
+        return Decision(replace(r, open_said=True), (Notice.OPEN,))
     return Decision(r)
 
 
 def _retry_running(r: Request, e: RetryAsked, now: int) -> Decision:
     if r.retry_ts is None:
-        raise _Refused("running")
+        raise _Refused(NoChange.RUNNING)
     return Decision(replace(r, retry_ts=None))
 
 
@@ -431,7 +482,7 @@ def _retry_blocked(r: Request, e: RetryAsked, now: int) -> Decision:
 def _current(r: Request, step: Step) -> StepRecord:
     record = r.current_step
     if record is None or record.step is not step:
-        raise _Refused("not_current")
+        raise _Refused(NoChange.NOT_CURRENT)
     return record
 
 
@@ -493,11 +544,11 @@ def decide(request: Request, event: Event, now: int) -> Decision:
     """
     rule = TRANSITIONS.get((request.state, type(event)))
     if rule is None:
-        return Decision(request, refusal=request.state.value)
+        return Decision(request, refusal=request.state)
     try:
         return rule(request, event, now)
     except _Refused as why:
-        return Decision(request, refusal=str(why))
+        return Decision(request, refusal=why.why)
 
 
 def reminder_ts(r: Request) -> int | None:

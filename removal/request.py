@@ -48,6 +48,13 @@ class ConfirmedBy(StrEnum):
     OTHER_MODERATOR = "other_moderator"
 
 
+class Question(StrEnum):
+    """What a person is asked about their own removal."""
+
+    ERASE = "erase"
+    MEDIA = "media"
+
+
 class Failure(StrEnum):
     """The kinds of failure of a step, and what follows from each."""
 
@@ -116,7 +123,7 @@ class Request:
     rules: Rules = field(default_factory=Rules)
     facts: Facts = field(default_factory=Facts)
     reason: str = ""
-    questions: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
     """A person's own removal: what is still to be asked, in order."""
     at_ts: int | None = None
     """An absolute time asked for (`--at`, `--in`)."""
@@ -231,7 +238,7 @@ class Request:
             f[name] = tuple(f[name])
         f["only_admin_in"] = None if f["only_admin_in"] is None else tuple(f["only_admin_in"])
         d["facts"] = Facts(**f)
-        d["questions"] = tuple(d["questions"])
+        d["questions"] = tuple(map(Question, d["questions"]))
         d["steps"] = tuple(
             StepRecord(
                 **{

@@ -14,6 +14,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from removal.audit_action import AuditAction
 from storage.database import Row, Transaction
 
 GENESIS = "0" * 64
@@ -72,7 +73,7 @@ async def head(tx: Transaction) -> str:
 async def append(
     tx: Transaction,
     now: int,
-    action: str,
+    action: AuditAction,
     *,
     request_id: int | None = None,
     actor: str | None = None,

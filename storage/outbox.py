@@ -99,6 +99,12 @@ async def drop_untried(tx: Transaction, request_id: int, purpose_prefix: str) ->
     )
 
 
+async def room_of(tx: Transaction, txn_id: str) -> str | None:
+    """The room that a message is for; None where there is no such message."""
+    row = await tx.one("SELECT room_id FROM outbox WHERE txn_id = ?", txn_id)
+    return row["room_id"] if row else None
+
+
 async def event_id_of(tx: Transaction, txn_id: str) -> str | None:
     """The event_id that a sent message got, or None."""
     row = await tx.one("SELECT event_id FROM outbox WHERE txn_id = ?", txn_id)

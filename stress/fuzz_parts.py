@@ -13,8 +13,9 @@ import yaml
 from nio.crypto import OutboundGroupSession, OutboundSession
 
 import config
+from engine.messages import CurrentAdminRoom
 from engine.receiver import Receiver
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.gate import AdminRoomGate
 from handlers.admin_room.moderators import ModeratorIdentities
@@ -224,14 +225,15 @@ class Fuzzed:
             self.paper.devices[pen.user_id] = {"DEVICE": signer.device_keys()}
         self.database = Database(directory / FILE)
         policy = Policy.of(settings)
-        authority = Authority(Rooms(self.paper), Synapse(self.paper), policy, ADMIN)
+        self.admin_room = CurrentAdminRoom(ADMIN)
+        authority = Authority(Rooms(self.paper), Synapse(self.paper), policy, self.admin_room)
         self.last_said = ""
         self._now = 1_700_000_000_000
-        ledger = Ledger(self.database, Texts(), self.clock, lambda: authority.admin_room_id)
-        context = Context(ledger, authority, Synapse(self.paper), settings, Files(self.paper))
+        units = UnitsOfWork(self.database, Texts(), self.clock, self.admin_room)
+        context = Context(units, authority, Synapse(self.paper), settings, Files(self.paper))
         watch = Watch(context)
         upgrade = Upgrade(context, self.door, watch)
-        self._receiver = Receiver(ledger, BOT)
+        self._receiver = Receiver(units, BOT)
         self._dispatcher = Dispatcher(
             context,
             AdminRoomGate(context, for_admin_room("!"), ModeratorIdentities(context, self.door), watch, upgrade),
@@ -240,7 +242,7 @@ class Fuzzed:
         )
         self._unreadable = Undecryptable(context, self._receiver, self._reader.read)
         self._authority = authority
-        self._ledger = ledger
+        self._units = units
         self._tasks: list[asyncio.Task[None]] = []
 
     async def _nothing(self) -> None:
@@ -267,9 +269,9 @@ class Fuzzed:
         Raises:
             AssertionError: something in it couldn't be handled, or would have changed an account.
         """
-        async with self._ledger.entry() as entry:  # whatever became of it in the last round
-            await conversations.open_with(entry.tx, DIRECT, MEMBER, entry.now)
-        self._authority.admin_room_id = ADMIN
+        async with self._units.begin() as unit:  # whatever became of it in the last round
+            await conversations.open_with(unit.tx, DIRECT, MEMBER, unit.now)
+        self.admin_room.room_id = ADMIN
         self.paper.state = state
         self.paper.direct_state = [_member(BOT), _member(MEMBER), _create()]
         self.paper.sync = [{**answer, "next_batch": str(number)} for number, answer in enumerate(answers)]
@@ -293,7 +295,7 @@ class Fuzzed:
                     return
             # A reaction may wait until the prompts in the outbox are sent: perhaps it stands under one of them.
             await self._send_all()
-            await self._ledger.notify()
+            await self._units.notify()
             await asyncio.sleep(0.002)
 
     def _complain(self) -> None:

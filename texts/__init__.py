@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from removal.ids import reference
+from texts.template import Template as Template
 
 FOLDER = Path(__file__).parent
 BODY_LIMIT = 40_000
@@ -98,7 +99,9 @@ class Texts:
         self._environment.filters.update(
             code=_code, time=_time, date=_date, span=_span, sentence=_sentence, short=_short, whole=_whole
         )
-        self._environment.globals.update(word=self.word, prefix=prefix, ref=reference)  # also seen by `words.yaml`
+        self._environment.globals.update(
+            word=self.word, words=self.words, prefix=prefix, ref=reference
+        )  # also seen by `words.yaml`
 
     def word(self, group: str, key: str | Enum, /, **values: Any) -> Markup:
         """The words for one value of an enumeration, e.g. `word("refusal", "server_admin", user=…)`.
@@ -113,13 +116,13 @@ class Texts:
         """All the words of a group, as they stand in the file."""
         return self._words[group]
 
-    def render(self, name: str, /, **values: Any) -> Text:
-        """Renders `name`.html.
+    def render(self, template: Template, /, **values: Any) -> Text:
+        """Renders a template.
 
         Raises:
             jinja2.TemplateError: no such template, or a value that it needs is missing.
         """
-        html = self._environment.get_template(f"{name}.html").render(**values)
+        html = self._environment.get_template(f"{template}.html").render(**values)
         html = re.sub(r"\s*\n\s*", "\n", html).strip()
         html = re.sub(r">\s+<", "><", html)
         text, shown = Text(plain(html), html), 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.context import Context, ModeratorCommand
 from handlers.decide import decide_for
 from handlers.recheck import settle_if_changed
@@ -11,6 +11,7 @@ from removal.lifecycle import ApprovalRefused, Approved
 from removal.plan import Kind
 from removal.request import Request, State
 from storage import requests
+from texts import Template
 
 ASKED = "approval."
 """What the purpose of a message begins with that asks for a moderator's approval."""
@@ -20,38 +21,38 @@ async def reacted(context: Context, event: Incoming, request: Request, *, yes: b
     """✅ or ❌ by a moderator under such a message. ❌ isn't enough: the person reads why."""
     if yes and await _over(context, request, event):
         return
-    async with context.ledger.entry(event) as entry:
-        request = await entry.request(request.id)
+    async with context.units.begin(event) as unit:
+        request = await unit.request(request.id)
         if yes:
-            await _approve(entry, event, request)
+            await _approve(unit, event, request)
         else:
-            await entry.reply(event, "refuse_how", r=request)
+            await unit.messages.reply(event, Template.REFUSE_HOW, r=request)
 
 
 async def approve(context: Context, asked: ModeratorCommand) -> None:
     """`!approve R7`."""
-    async with context.ledger.database.transaction() as tx:
+    async with context.units.database.transaction() as tx:
         named = await requests.get(tx, asked.parsed.reference("reference"))
     if named is not None and named.kind is Kind.OWN and await _over(context, named, asked.event):
         return
-    async with context.ledger.entry(asked.event) as entry:
-        request = await _named(entry, asked)
+    async with context.units.begin(asked.event) as unit:
+        request = await _named(unit, asked)
         if request is not None:
-            await _approve(entry, asked.event, request)
+            await _approve(unit, asked.event, request)
 
 
 async def refuse(context: Context, asked: ModeratorCommand) -> None:
     """`!refuse R7 --reason …`."""
     reason = asked.parsed.text("--reason")
-    async with context.ledger.entry(asked.event) as entry:
-        request = await _named(entry, asked)
+    async with context.units.begin(asked.event) as unit:
+        request = await _named(unit, asked)
         if request is None:
             return
         if not reason:
-            await entry.reply(asked.event, "refuse_how", r=request)
+            await unit.messages.reply(asked.event, Template.REFUSE_HOW, r=request)
             return
-        if await decide_for(entry, asked.event, request, ApprovalRefused(asked.by, reason)):
-            await entry.reply(asked.event, "approval_given", r=request, done="refused")
+        if await decide_for(unit, asked.event, request, ApprovalRefused(asked.by, reason)):
+            await unit.messages.reply(asked.event, Template.APPROVAL_GIVEN, r=request, done="refused")
 
 
 async def _over(context: Context, request: Request, event: Incoming) -> bool:
@@ -61,14 +62,14 @@ async def _over(context: Context, request: Request, event: Incoming) -> bool:
     return waits and await settle_if_changed(context, request, event)
 
 
-async def _approve(entry: Entry, event: Incoming, request: Request) -> None:
-    if await decide_for(entry, event, request, Approved(event.sender)):
-        await entry.reply(event, "approval_given", r=request, done="approved")
+async def _approve(unit: UnitOfWork, event: Incoming, request: Request) -> None:
+    if await decide_for(unit, event, request, Approved(event.sender)):
+        await unit.messages.reply(event, Template.APPROVAL_GIVEN, r=request, done="approved")
 
 
-async def _named(entry: Entry, asked: ModeratorCommand) -> Request | None:
-    request = await requests.get(entry.tx, asked.parsed.reference("reference"))
+async def _named(unit: UnitOfWork, asked: ModeratorCommand) -> Request | None:
+    request = await requests.get(unit.tx, asked.parsed.reference("reference"))
     if request is None or request.kind is not Kind.OWN:
-        await entry.reply(asked.event, "unknown_reference", typed=asked.parsed.typed("reference"))
+        await unit.messages.reply(asked.event, Template.UNKNOWN_REFERENCE, typed=asked.parsed.typed("reference"))
         return None
     return request

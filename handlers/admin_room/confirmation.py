@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.admin_room import approval
 from handlers.admin_room.deactivate import HOUR_MS
 from handlers.admin_room.moderators import ModeratorIdentities
@@ -12,11 +12,13 @@ from handlers.authority import AdminRoom
 from handlers.context import Context
 from handlers.recheck import settle_if_changed
 from handlers.yes_no import LOOKS_LIKE_YES, NO, YES, annotation
+from removal.audit_action import AuditAction
 from removal.incoming import Incoming
 from removal.lifecycle import Approved, Confirmed, Declined, Event, decide
 from removal.plan import Kind
 from removal.request import UNCONFIRMED, WAITING, Request, State
 from storage import outbox, requests
+from texts import Template
 
 
 async def reacted(context: Context, event: Incoming, identities: ModeratorIdentities) -> bool:
@@ -25,10 +27,10 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
     if found is None or found[1] not in YES | NO | LOOKS_LIKE_YES:
         return await context.done(event)
     target_event_id, key = found
-    async with context.ledger.entry() as entry:
-        sent = await outbox.sent_as(entry.tx, target_event_id)
-        early = sent is None and await outbox.request_waiting_in(entry.tx, event.room_id)
-        request = await requests.get(entry.tx, sent[0]) if sent and sent[0] is not None else None
+    async with context.units.begin() as unit:
+        sent = await outbox.sent_as(unit.tx, target_event_id)
+        early = sent is None and await outbox.request_waiting_in(unit.tx, event.room_id)
+        request = await requests.get(unit.tx, sent[0]) if sent and sent[0] is not None else None
     if not early and (request is None or sent is None or sent[2] != event.room_id):
         return await context.done(event)
     room = await context.authority.admin_room()
@@ -53,11 +55,11 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
 
 async def _only_mark(context: Context, event: Incoming, request: Request, meant: Event) -> None:
     """Somebody reacted with what looks like ✅: they are told once, where ✅ would do something."""
-    async with context.ledger.entry(event) as entry:
-        request = await entry.request(request.id)
-        if not decide(request, meant, entry.now).refusal:
+    async with context.units.begin(event) as unit:
+        request = await unit.request(request.id)
+        if not decide(request, meant, unit.now).refusal:
             once_per = f"{request.id} {request.state} {event.sender}"
-            await entry.reply(event, "only_mark", once_per=once_per, r=request)
+            await unit.messages.reply(event, Template.ONLY_MARK, once_per=once_per, r=request)
 
 
 def _confirmed(event: Incoming) -> Confirmed:
@@ -73,17 +75,19 @@ async def _counts(
     if approving:
         by_reply = context.settings.confirmation.method == "reply" and room.state.encrypted
     if by_reply:
-        async with context.ledger.entry(event) as entry:
+        async with context.units.begin(event) as unit:
             if request.state in UNCONFIRMED | WAITING:
                 once_per = f"{request.id} {request.state} {event.sender}"
-                await entry.reply(event, "answer_in_writing", once_per=once_per, r=request, approval=approving)
-                await entry.audit("ReactionRefused", request, actor=event.sender, because="by_reply")
+                await unit.messages.reply(
+                    event, Template.ANSWER_IN_WRITING, once_per=once_per, r=request, approval=approving
+                )
+                await unit.audit(AuditAction.REACTION_REFUSED, request, actor=event.sender, because="by_reply")
         return False
     what = await identities.refusal(event)
     if what is not None:
-        async with context.ledger.entry(event) as entry:
-            await entry.reply(event, "identity", what=what, user=event.sender, key="", required=True)
-            await entry.audit("ReactionRefused", request, actor=event.sender, because="identity", detail=what)
+        async with context.units.begin(event) as unit:
+            await unit.messages.reply(event, Template.IDENTITY, what=what, user=event.sender, key="", required=True)
+            await unit.audit(AuditAction.REACTION_REFUSED, request, actor=event.sender, because="identity", detail=what)
     return what is None
 
 
@@ -96,7 +100,7 @@ async def _decide(context: Context, event: Incoming, request: Request, room: Adm
     decided: Event = Declined(event.sender)
     if yes:
         decided = _confirmed(event)
-        counts = not decide(request, decided, context.ledger.clock()).refusal
+        counts = not decide(request, decided, context.units.clock()).refusal
         if counts and await settle_if_changed(context, request, event, room=room):
             return
     await decide_and_answer(context, event, request, decided)
@@ -104,26 +108,26 @@ async def _decide(context: Context, event: Incoming, request: Request, room: Adm
 
 async def decide_and_answer(context: Context, event: Incoming, request: Request, decided: Event) -> None:
     """Applies a person's decision; where it changes nothing, says so in one clear word, or not at all."""
-    async with context.ledger.entry(event) as entry:
-        request = await entry.request(request.id)
+    async with context.units.begin(event) as unit:
+        request = await unit.request(request.id)
         if isinstance(decided, Confirmed):
-            request = await _hold_to_cap(context, entry, request, event.sender)
-        decision = await entry.apply(request, decided, actor=event.sender)
+            request = await _hold_to_cap(context, unit, request, event.sender)
+        decision = await unit.apply(request, decided, actor=event.sender)
         # A second ✅ does nothing; it needs no comment either. Whoever writes is answered.
         late = isinstance(decided, Confirmed) and request.state not in UNCONFIRMED | {State.EXPIRED}
         if decision.refusal and not (late and event.type == "m.reaction"):
-            await entry.not_changed(event, request, decision.refusal)
+            await unit.messages.not_changed(event, request, decision.refusal)
 
 
-async def _hold_to_cap(context: Context, entry: Entry, request: Request, by: str) -> Request:
+async def _hold_to_cap(context: Context, unit: UnitOfWork, request: Request, by: str) -> Request:
     """Looks at the cap per hour once more: who opens many prompts first and answers them later reaches it too."""
     if request.state is not State.AWAITING_CONFIRMATION or request.kind is not Kind.MODERATION:
         return request
     if by != request.requester_id or request.rules.needs_other:
         return request
-    lately = await requests.confirmed_since(entry.tx, by, entry.now - HOUR_MS)
+    lately = await requests.confirmed_since(unit.tx, by, unit.now - HOUR_MS)
     if lately < context.settings.moderators.max_removals_per_hour:
         return request
-    request = await requests.save(entry.tx, replace(request, rules=replace(request.rules, needs_other=True)))
-    await entry.show_card(request)
+    request = await requests.save(unit.tx, replace(request, rules=replace(request.rules, needs_other=True)))
+    await unit.messages.show_card(request)
     return request

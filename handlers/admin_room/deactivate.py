@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.context import Context, ModeratorCommand
+from removal.audit_action import AuditAction
 from removal.facts import Facts
 from removal.ids import UserID
 from removal.incoming import DeviceTrust
@@ -14,6 +15,7 @@ from removal.plan import ALL_ROOMS, Kind, Media, Options
 from removal.protection import Refusal, refuse_account, refuse_name
 from removal.request import UNCONFIRMED, ConfirmedBy, Request, Rules, State
 from storage import requests
+from texts import Template
 
 HOUR_MS = 3_600_000
 SIMILAR, SIMILAR_SEARCHED = 3, 50
@@ -33,20 +35,20 @@ async def deactivate(context: Context, asked: ModeratorCommand) -> None:
         return
     request = await _request(context, asked, target, options, facts)
     if asked.parsed.flag("--dry-run"):
-        async with context.ledger.entry(asked.event) as entry:
-            await entry.reply(asked.event, "dry_run", r=request)
-            await entry.audit("DryRun", actor=asked.by, target=str(target))
+        async with context.units.begin(asked.event) as unit:
+            await unit.messages.reply(asked.event, Template.DRY_RUN, r=request)
+            await unit.audit(AuditAction.DRY_RUN, actor=asked.by, target=str(target))
         return
-    async with context.ledger.entry(asked.event) as entry:
-        for other in await requests.open_for(entry.tx, str(target)):
+    async with context.units.begin(asked.event) as unit:
+        for other in await requests.open_for(unit.tx, str(target)):
             if other.kind is Kind.OWN:
                 continue  # a moderator needn't wait for a person's own request
             if other.requester_id != asked.by or other.state not in UNCONFIRMED:
-                card = await entry.card_event_id(other)
-                await entry.reply(asked.event, "already_open", r=other, card_event_id=card)
-                await entry.audit("Refused", other, actor=asked.by, because="already_open")
+                card = await unit.messages.card_event_id(other)
+                await unit.messages.reply(asked.event, Template.ALREADY_OPEN, r=other, card_event_id=card)
+                await unit.audit(AuditAction.REFUSED, other, actor=asked.by, because="already_open")
                 return
-        await _open(entry, request, asked.event.trust)
+        await _open(unit, request, asked.event.trust)
 
 
 def options_of(asked: ModeratorCommand) -> Options:
@@ -67,7 +69,7 @@ def when(context: Context, asked: ModeratorCommand) -> int | None:
     """The time asked for by `--in` or `--at`, milliseconds since 1970."""
     length, moment = asked.parsed.duration("--in"), asked.parsed.moment("--at")
     if length is not None:
-        return context.ledger.clock() + int(length.total_seconds() * 1000)
+        return context.units.clock() + int(length.total_seconds() * 1000)
     return None if moment is None else int(moment.timestamp() * 1000)
 
 
@@ -75,9 +77,9 @@ async def _bad_options(context: Context, asked: ModeratorCommand, target: UserID
     """Whether options make no sense, which has been said then."""
     problem = ""
     at_ts, successor = when(context, asked), asked.parsed.optional_user("--handover")
-    if at_ts is not None and at_ts < context.ledger.clock():
+    if at_ts is not None and at_ts < context.units.clock():
         problem = "past"
-    elif at_ts is not None and at_ts > context.ledger.clock() + LONGEST_DELAY_MS:
+    elif at_ts is not None and at_ts > context.units.clock() + LONGEST_DELAY_MS:
         problem = "too_far"
     elif successor == target:
         problem = "successor_is_target"
@@ -87,22 +89,24 @@ async def _bad_options(context: Context, asked: ModeratorCommand, target: UserID
             problem = "successor_unknown"
     if not problem:
         return False
-    async with context.ledger.entry(asked.event) as entry:
-        await entry.reply(asked.event, "bad_option", problem=problem, successor=str(successor or ""), at_ts=at_ts)
-        await entry.audit("Refused", actor=asked.by, target=str(target), because=problem)
+    async with context.units.begin(asked.event) as unit:
+        await unit.messages.reply(
+            asked.event, Template.BAD_OPTION, problem=problem, successor=str(successor or ""), at_ts=at_ts
+        )
+        await unit.audit(AuditAction.REFUSED, actor=asked.by, target=str(target), because=problem)
     return True
 
 
-async def _open(entry: Entry, request: Request, trust: DeviceTrust) -> Request:
+async def _open(unit: UnitOfWork, request: Request, trust: DeviceTrust) -> Request:
     """Opens a request; an unconfirmed one by the same person for the same account gives way to it."""
     replaced = [
         other
-        for other in await requests.open_for(entry.tx, request.target_id)
+        for other in await requests.open_for(unit.tx, request.target_id)
         if other.kind is request.kind and other.requester_id == request.requester_id
     ]
-    request = await entry.open(request, trust=trust.value)
+    request = await unit.open(request, trust=trust.value)
     for other in replaced:
-        await entry.apply(other, Replaced(request.id))
+        await unit.apply(other, Replaced(request.id))
     return request
 
 
@@ -117,11 +121,11 @@ async def _look_or_refuse(context: Context, asked: ModeratorCommand, target: Use
     if refusal is None:
         return facts
     similar = await _similar(context, target) if refusal is Refusal.UNKNOWN else []
-    async with context.ledger.entry(asked.event) as entry:
-        await entry.reply(
-            asked.event, "refusal", refusal=refusal, user=user_id, server=context.server_name, similar=similar
+    async with context.units.begin(asked.event) as unit:
+        await unit.messages.reply(
+            asked.event, Template.REFUSAL, refusal=refusal, user=user_id, server=context.server_name, similar=similar
         )
-        await entry.audit("Refused", actor=asked.by, target=user_id, because=refusal.value)
+        await unit.audit(AuditAction.REFUSED, actor=asked.by, target=user_id, because=refusal.value)
     return None
 
 
@@ -143,9 +147,9 @@ async def _similar(context: Context, target: UserID) -> list[str]:
 async def _request(
     context: Context, asked: ModeratorCommand, target: UserID, options: Options, facts: Facts
 ) -> Request:
-    now = context.ledger.clock()
+    now = context.units.clock()
     settings = context.settings
-    async with context.ledger.database.transaction() as tx:
+    async with context.units.database.transaction() as tx:
         lately = await requests.confirmed_since(tx, asked.by, now - HOUR_MS)
     expires_after_ms = int(settings.confirmation.expires_after.total_seconds() * 1000)
     return Request(

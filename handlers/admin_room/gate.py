@@ -14,10 +14,12 @@ from handlers.command_set import Commands
 from handlers.context import Context, ModeratorCommand
 from handlers.message import Message, read
 from handlers.throttle import Throttle
+from removal.audit_action import AuditAction
 from removal.incoming import Incoming
 from removal.plan import Kind
 from removal.request import Request
 from storage import requests
+from texts import Template
 
 ANSWERS_PER_10_MINUTES = 5
 """Whoever isn't a moderator gets so many answers; more of their messages are passed over without a word."""
@@ -39,7 +41,7 @@ class AdminRoomGate:
         self._identities = identities
         self._watch = watch
         self._upgrade = upgrade
-        self._throttle = Throttle(ANSWERS_PER_10_MINUTES, 600_000, context.ledger.clock)
+        self._throttle = Throttle(ANSWERS_PER_10_MINUTES, 600_000, context.units.clock)
 
     async def heard(self, event: Incoming) -> bool:
         """Handles one event; False where it has to wait. Raises: HomeserverError."""
@@ -85,7 +87,7 @@ class AdminRoomGate:
         found = yes_no.typed(message) if message is not None else None
         if found is None:
             return None
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             request = await requests.get(tx, found[0])
         if request is None or request.kind is not Kind.MODERATION or not request.rules.by_reply:
             return None
@@ -93,30 +95,36 @@ class AdminRoomGate:
 
     def _shut(
         self, event: Incoming, message: Message, room: AdminRoom, *, encrypted: bool
-    ) -> tuple[str, dict[str, Any]] | None:
+    ) -> tuple[Template, dict[str, Any]] | None:
         """The first gate that is shut gives the answer."""
         if message.is_edit:
-            return "edited", {}
+            return Template.EDITED, {}
         if encrypted and not event.encrypted:
-            return "clear_text", {}
+            return Template.CLEAR_TEXT, {}
         if event.encrypted and event.trust not in self._identities.trusted:
-            return "untrusted_device", {"trust": event.trust.value}
+            return Template.UNTRUSTED_DEVICE, {"trust": event.trust.value}
         if not room.policy.allow_remote and not room.policy.is_local(event.sender):
-            return "not_local", {"server": self._context.server_name}
+            return Template.NOT_LOCAL, {"server": self._context.server_name}
         if not room.is_moderator(event.sender):
-            return "not_moderator", {}
+            return Template.NOT_MODERATOR, {}
         if self._identities.required and not event.encrypted:
-            return "identity", {"what": "plain", "user": event.sender, "key": "", "required": True}
+            return Template.IDENTITY, {"what": "plain", "user": event.sender, "key": "", "required": True}
         return None
 
-    async def _other_identity(self, event: Incoming) -> tuple[str, dict[str, Any]] | None:
+    async def _other_identity(self, event: Incoming) -> tuple[Template, dict[str, Any]] | None:
         what = await self._identities.refusal(event)
-        return None if what is None else ("identity", {"what": what, "user": event.sender, "key": "", "required": True})
+        return (
+            None
+            if what is None
+            else (Template.IDENTITY, {"what": what, "user": event.sender, "key": "", "required": True})
+        )
 
-    async def _refuse(self, event: Incoming, room: AdminRoom, template: str, values: dict[str, Any]) -> bool:
+    async def _refuse(self, event: Incoming, room: AdminRoom, template: Template, values: dict[str, Any]) -> bool:
         if not room.is_moderator(event.sender) and not self._throttle.allows(event.sender):
             return await self._context.done(event)
-        async with self._context.ledger.entry(event) as entry:
-            await entry.reply(event, template, **values)
-            await entry.audit("CommandRefused", actor=event.sender, because=template, detail=values.get("what", ""))
+        async with self._context.units.begin(event) as unit:
+            await unit.messages.reply(event, template, **values)
+            await unit.audit(
+                AuditAction.COMMAND_REFUSED, actor=event.sender, because=template, detail=values.get("what", "")
+            )
         return True

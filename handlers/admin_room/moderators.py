@@ -10,9 +10,11 @@ import logging
 from typing import Protocol
 
 from handlers.context import Context, ModeratorCommand
+from removal.audit_action import AuditAction
 from removal.incoming import DeviceTrust, Incoming
 from storage import identities
 from storage.identities import Known
+from texts import Template
 
 log = logging.getLogger(__name__)
 
@@ -60,33 +62,33 @@ class ModeratorIdentities:
 
     async def _changed(self, user_id: str, key: str) -> str | None:
         room_id = self._context.authority.admin_room_id
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             known = await identities.known(tx, user_id)
         if known == Known(key, key):
             return None
-        async with self._context.ledger.entry() as entry:
+        async with self._context.units.begin() as unit:
             if known is None:
-                await entry.audit("IdentityFirstSeen", actor=user_id, key=key)
+                await unit.audit(AuditAction.IDENTITY_FIRST_SEEN, actor=user_id, key=key)
             elif known.seen != key and known.accepted != key:
                 log.warning("the cross-signing identity of %s was reset", user_id)
-                once = f"identity {user_id} {key} {entry.now}"
-                await entry.post(
-                    room_id, "identity", once, what="changed", user=user_id, key=key, required=self.required
+                once = f"identity {user_id} {key} {unit.now}"
+                await unit.messages.post(
+                    room_id, Template.IDENTITY, once, what="changed", user=user_id, key=key, required=self.required
                 )
-                await entry.audit("IdentityChanged", actor=user_id, key=key)
+                await unit.audit(AuditAction.IDENTITY_CHANGED, actor=user_id, key=key)
             # Where it isn't required, the people in the room know of it, and that is all.
             refused = self.required and known is not None and known.accepted != key
             accepted = known.accepted if known is not None and refused else key
-            await identities.save(entry.tx, user_id, Known(accepted, key))
+            await identities.save(unit.tx, user_id, Known(accepted, key))
         return "refused" if refused else None
 
 
 async def accept(context: Context, asked: ModeratorCommand) -> None:
     """`!accept @user`: another moderator knows that the new identity is that person's."""
     user_id = str(asked.parsed.user("user"))
-    async with context.ledger.entry(asked.event) as entry:
+    async with context.units.begin(asked.event) as unit:
         what = "own" if user_id == asked.by else "nothing"
-        if what == "nothing" and await identities.accept(entry.tx, user_id):
+        if what == "nothing" and await identities.accept(unit.tx, user_id):
             what = "accepted"
-            await entry.audit("IdentityAccepted", actor=asked.by, target=user_id)
-        await entry.reply(asked.event, "identity", what=what, user=user_id, key="", required=True)
+            await unit.audit(AuditAction.IDENTITY_ACCEPTED, actor=asked.by, target=user_id)
+        await unit.messages.reply(asked.event, Template.IDENTITY, what=what, user=user_id, key="", required=True)

@@ -17,8 +17,10 @@ from handlers.authority import AdminRoom
 from handlers.context import Context
 from homeserver.client.api import BadToken, Forbidden, Refused
 from homeserver.client.rooms import RoomState
+from removal.audit_action import AuditAction
 from removal.incoming import Incoming
 from storage import conversations, meta
+from texts import Template
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class Upgrade:
 
     async def _who_brought_us(self, successor: str) -> str:
         """Who invited the bot to a room that it is in; empty where that isn't known."""
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             joining = (await meta.get(tx, JOINING) or "").rpartition(" ")
             if joining[0] == successor:
                 return joining[2]
@@ -104,29 +106,29 @@ class Upgrade:
             return await conversations.with_whom(tx, successor) or ""
 
     async def _stay(self, room: AdminRoom, successor: str, problem: str, inviter: str) -> None:
-        async with self._context.ledger.entry() as entry:
+        async with self._context.units.begin() as unit:
             said = f"{successor} {problem} {inviter}"
-            if await meta.get(entry.tx, SAID) == said:
+            if await meta.get(unit.tx, SAID) == said:
                 return
-            await meta.put(entry.tx, SAID, said)
+            await meta.put(unit.tx, SAID, said)
             log.warning("the admin room %s leads to %s, which isn't followed: %s", room.room_id, successor, problem)
             values = {"what": problem, "old": room.room_id, "new": successor, "inviter": inviter}
-            await entry.post(room.room_id, "upgrade", f"upgrade {said} {entry.now}", **values)
-            await entry.audit("UpgradeNotFollowed", actor=inviter or None, room=successor, because=problem)
+            await unit.messages.post(room.room_id, Template.UPGRADE, f"upgrade {said} {unit.now}", **values)
+            await unit.audit(AuditAction.UPGRADE_NOT_FOLLOWED, actor=inviter or None, room=successor, because=problem)
 
     async def _follow(self, room: AdminRoom, successor: str, inviter: str) -> None:
-        async with self._context.ledger.entry() as entry:
-            await meta.put(entry.tx, JOINING, f"{successor} {inviter}")
+        async with self._context.units.begin() as unit:
+            await meta.put(unit.tx, JOINING, f"{successor} {inviter}")
         await self._door.join(successor)
-        async with self._context.ledger.entry() as entry:
-            await meta.put(entry.tx, meta.ADMIN_ROOM, successor)
-            await meta.delete(entry.tx, JOINING)
-            await conversations.close(entry.tx, successor)
+        async with self._context.units.begin() as unit:
+            await meta.put(unit.tx, meta.ADMIN_ROOM, successor)
+            await meta.delete(unit.tx, JOINING)
+            await conversations.close(unit.tx, successor)
             for room_id, what in ((room.room_id, "left_behind"), (successor, "followed")):
                 values = {"what": what, "old": room.room_id, "new": successor, "inviter": inviter}
-                await entry.post(room_id, "upgrade", f"upgrade {what} {successor}", **values)
-            await entry.audit("AdminRoomFollowed", actor=inviter, room=successor, old=room.room_id)
-        self._context.authority.admin_room_id = successor
+                await unit.messages.post(room_id, Template.UPGRADE, f"upgrade {what} {successor}", **values)
+            await unit.audit(AuditAction.ADMIN_ROOM_FOLLOWED, actor=inviter, room=successor, old=room.room_id)
+        self._context.authority.admin_room_now.room_id = successor
         log.warning("the admin room was upgraded: it is %s now, %s before", successor, room.room_id)
 
 

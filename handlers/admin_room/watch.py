@@ -16,7 +16,9 @@ from typing import Any
 from handlers.authority import AdminRoom
 from handlers.context import Context
 from homeserver.client.api import Forbidden
+from removal.audit_action import AuditAction
 from storage import meta
+from texts import Template
 
 log = logging.getLogger(__name__)
 
@@ -115,20 +117,22 @@ class Watch:
 
     async def _compare(self, room: AdminRoom) -> None:
         now = Look.at(room)
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             stored = await meta.get(tx, KEY)
         before = Look.load(stored) if stored else None
         if before == now:
             return
         news = now.news(before)
-        async with self._context.ledger.entry() as entry:
-            await meta.put(entry.tx, KEY, now.dump())
+        async with self._context.units.begin() as unit:
+            await meta.put(unit.tx, KEY, now.dump())
             if not news:
                 return
             level = room.policy.power_level
             for alarm, value in news:
-                words = entry.words("alarm", alarm, value=value, level=level)
+                words = unit.messages.words("alarm", alarm, value=value, level=level)
                 log.warning("admin room %s: %s", room.room_id, words)
-                await entry.audit("AdminRoomAlarm", target=value or None, alarm=alarm.value, room=room.room_id)
+                await unit.audit(
+                    AuditAction.ADMIN_ROOM_ALARM, target=value or None, alarm=alarm.value, room=room.room_id
+                )
             told = [(alarm.value, {"value": value, "level": level}) for alarm, value in news]
-            await entry.post(room.room_id, "watch", f"watch {room.room_id} {entry.now}", alarms=told)
+            await unit.messages.post(room.room_id, Template.WATCH, f"watch {room.room_id} {unit.now}", alarms=told)

@@ -12,8 +12,9 @@ from handlers.yes_no import LOOKS_LIKE_YES, NO, YES, annotation
 from removal.incoming import Incoming
 from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped, decide
 from removal.plan import Kind
-from removal.request import Request, State
+from removal.request import Question, Request, State
 from storage import conversations, outbox, requests
+from texts import Template
 
 
 def stops(event: Incoming, prefix: str) -> bool:
@@ -30,14 +31,14 @@ async def reacted(context: Context, event: Incoming) -> bool:
     found = annotation(event)
     request, purpose = None, ""
     if found is not None and found[1] in YES | NO | LOOKS_LIKE_YES:
-        async with context.ledger.entry() as entry:
-            sent = await outbox.sent_as(entry.tx, found[0])
-            if sent is None and await outbox.request_waiting_in(entry.tx, event.room_id):
+        async with context.units.begin() as unit:
+            sent = await outbox.sent_as(unit.tx, found[0])
+            if sent is None and await outbox.request_waiting_in(unit.tx, event.room_id):
                 return False  # perhaps it stands under a message whose event_id we haven't heard yet
             if sent is not None and sent[0] is not None:
-                request, purpose = await requests.get(entry.tx, sent[0]), sent[1]
+                request, purpose = await requests.get(unit.tx, sent[0]), sent[1]
     if found is None or request is None or request.kind is not Kind.OWN or request.requester_id != event.sender:
-        async with context.ledger.entry(event):
+        async with context.units.begin(event):
             return True
     decided = _meant(event, request, purpose, yes=found[1] not in NO)
     if decided is not None and found[1] in LOOKS_LIKE_YES:
@@ -47,9 +48,11 @@ async def reacted(context: Context, event: Incoming) -> bool:
     if asked_now and await settle_if_changed(context, request, event):
         return True
     if decided is None:
-        async with context.ledger.entry(event) as entry:
+        async with context.units.begin(event) as unit:
             if purpose == "card" and request.state is State.AWAITING_CONFIRMATION:
-                await entry.reply(event, "answer_in_writing", once_per=f"{request.id}", r=request, approval=False)
+                await unit.messages.reply(
+                    event, Template.ANSWER_IN_WRITING, once_per=f"{request.id}", r=request, approval=False
+                )
             return True
     await _apply(context, event, request, decided)
     return True
@@ -57,16 +60,18 @@ async def reacted(context: Context, event: Incoming) -> bool:
 
 async def _only_mark(context: Context, event: Incoming, request: Request, purpose: str, meant: Event) -> None:
     """The person reacted with what looks like ✅: they are told once, where ✅ would do something."""
-    async with context.ledger.entry(event) as entry:
-        request = await entry.request(request.id)
-        if not decide(request, meant, entry.now).refusal:
-            await entry.reply(event, "only_mark", once_per=f"{request.id} {purpose} {event.sender}", r=request)
+    async with context.units.begin(event) as unit:
+        request = await unit.request(request.id)
+        if not decide(request, meant, unit.now).refusal:
+            await unit.messages.reply(
+                event, Template.ONLY_MARK, once_per=f"{request.id} {purpose} {event.sender}", r=request
+            )
 
 
 def _meant(event: Incoming, request: Request, purpose: str, *, yes: bool) -> Event | None:
     """What a reaction under this message says."""
     if purpose.startswith("question."):
-        return Answered(purpose.removeprefix("question."), yes)
+        return Answered(Question(purpose.removeprefix("question.")), yes)
     if not yes:
         return Cancelled(event.sender)
     if purpose == "card" and not request.rules.by_reply:
@@ -75,20 +80,20 @@ def _meant(event: Incoming, request: Request, purpose: str, *, yes: bool) -> Eve
 
 
 async def _apply(context: Context, event: Incoming, request: Request, decided: Event) -> None:
-    async with context.ledger.entry(event) as entry:
-        request = await entry.request(request.id)
-        decision = await entry.apply(request, decided, actor=event.sender)
+    async with context.units.begin(event) as unit:
+        request = await unit.request(request.id)
+        decision = await unit.apply(request, decided, actor=event.sender)
         if not decision.refusal:
             return
         # A second ✅ does nothing; it needs no comment either.
         if isinstance(decided, Confirmed | Answered) and request.state is not State.EXPIRED:
             return
-        await entry.not_changed(event, request, decision.refusal)
+        await unit.messages.not_changed(event, request, decision.refusal)
 
 
 async def typed(context: Context, event: Incoming, message: Message, *, encrypted: bool) -> bool:
     """A text that is no command: `yes R7`, or the Matrix ID that was asked for. False where nothing was asked."""
-    async with context.ledger.database.transaction() as tx:
+    async with context.units.database.transaction() as tx:
         own = [r for r in await requests.open_for(tx, event.sender) if r.kind is Kind.OWN]
         asked_ts = await conversations.data_asked_ts(tx, event.room_id)
     request = own[0] if own else None

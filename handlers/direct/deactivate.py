@@ -5,11 +5,13 @@ from __future__ import annotations
 from handlers.command import Parsed
 from handlers.context import Context, DirectCommand
 from handlers.recheck import refusal_of_own
+from removal.audit_action import AuditAction
 from removal.facts import Facts
 from removal.plan import Kind, Media, Options
 from removal.protection import Refusal
-from removal.request import Request, Rules, State
+from removal.request import Question, Request, Rules, State
 from storage import requests
+from texts import Template
 
 DAY_MS = 86_400_000
 ANSWER_WITHIN_MS = 3_600_000
@@ -18,12 +20,12 @@ ANSWER_WITHIN_MS = 3_600_000
 
 async def deactivate(context: Context, asked: DirectCommand) -> None:
     """Asks what wasn't said, or shows at once what would happen."""
-    async with context.ledger.database.transaction() as tx:
+    async with context.units.database.transaction() as tx:
         own = [r for r in await requests.open_for(tx, asked.by) if r.kind is Kind.OWN]
-        today = await requests.of_requester(tx, asked.by, context.ledger.clock() - DAY_MS, Kind.OWN)
+        today = await requests.of_requester(tx, asked.by, context.units.clock() - DAY_MS, Kind.OWN)
     if own:
-        async with context.ledger.entry(asked.event) as entry:
-            await entry.show_again(await entry.request(own[0].id), asked.event)
+        async with context.units.begin(asked.event) as unit:
+            await unit.messages.show_again(await unit.request(own[0].id), asked.event)
         return
     options, questions = _wanted(context, asked.parsed)
     facts = await context.authority.facts(asked.by)
@@ -31,26 +33,26 @@ async def deactivate(context: Context, asked: DirectCommand) -> None:
     if refusal is None and len(today) >= context.settings.self_service.requests_per_day:
         refusal = Refusal.TOO_MANY
     if refusal is not None or facts is None:
-        async with context.ledger.entry(asked.event) as entry:
-            await entry.reply(
-                asked.event, "refusal", refusal=refusal or Refusal.UNKNOWN, user=asked.by, server=context.server_name,
-                similar=[], limit=context.settings.self_service.requests_per_day,
+        async with context.units.begin(asked.event) as unit:
+            await unit.messages.reply(
+                asked.event, Template.REFUSAL, refusal=refusal or Refusal.UNKNOWN, user=asked.by,
+                server=context.server_name, similar=[], limit=context.settings.self_service.requests_per_day,
             )  # fmt: skip
-            await entry.audit("Refused", actor=asked.by, target=asked.by, because=str(refusal))
+            await unit.audit(AuditAction.REFUSED, actor=asked.by, target=asked.by, because=str(refusal))
         return
     if not facts.media:
-        questions = tuple(q for q in questions if q != "media")
-    async with context.ledger.entry(asked.event) as entry:
-        await entry.open(_request(context, asked, options, questions, facts), trust=asked.event.trust.value)
+        questions = tuple(q for q in questions if q is not Question.MEDIA)
+    async with context.units.begin(asked.event) as unit:
+        await unit.open(_request(context, asked, options, questions, facts), trust=asked.event.trust.value)
 
 
-def _wanted(context: Context, parsed: Parsed) -> tuple[Options, tuple[str, ...]]:
+def _wanted(context: Context, parsed: Parsed) -> tuple[Options, tuple[Question, ...]]:
     """What the command says, and what it leaves open."""
     questions = []
     if not parsed.flag("--erase") and not parsed.flag("--no-erase"):
-        questions.append("erase")
+        questions.append(Question.ERASE)
     if not parsed.flag("--media") and not parsed.flag("--keep-media"):
-        questions.append("media")
+        questions.append(Question.MEDIA)
     options = Options(
         erase=parsed.flag("--erase"),
         redact=parsed.flag("--redact"),
@@ -61,9 +63,9 @@ def _wanted(context: Context, parsed: Parsed) -> tuple[Options, tuple[str, ...]]
 
 
 def _request(
-    context: Context, asked: DirectCommand, options: Options, questions: tuple[str, ...], facts: Facts
+    context: Context, asked: DirectCommand, options: Options, questions: tuple[Question, ...], facts: Facts
 ) -> Request:
-    now, settings = context.ledger.clock(), context.settings.self_service
+    now, settings = context.units.clock(), context.settings.self_service
     return Request(
         id=0,
         kind=Kind.OWN,

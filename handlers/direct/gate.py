@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.command_set import Commands
 from handlers.context import Context, DirectCommand
 from handlers.direct import confirmation
@@ -12,11 +12,13 @@ from handlers.message import Message, read
 from handlers.throttle import Throttle
 from homeserver.client.api import Forbidden
 from homeserver.client.rooms import RoomState
+from removal.audit_action import AuditAction
 from removal.incoming import DeviceTrust, Incoming
 from removal.lifecycle import Cancelled
 from removal.plan import Kind
 from removal.request import UNCONFIRMED, WAITING
 from storage import conversations, requests
+from texts import Template
 
 SAID_PER_MINUTE = 20
 """More messages and reactions of one person aren't heard; those that stop a removal are counted apart."""
@@ -31,8 +33,8 @@ class DirectGate:
     def __init__(self, context: Context, commands: Commands[DirectCommand]) -> None:
         self._context = context
         self._commands = commands
-        self._throttle = Throttle(SAID_PER_MINUTE, 60_000, context.ledger.clock)
-        self._stops = Throttle(SAID_PER_MINUTE, 60_000, context.ledger.clock)
+        self._throttle = Throttle(SAID_PER_MINUTE, 60_000, context.units.clock)
+        self._stops = Throttle(SAID_PER_MINUTE, 60_000, context.units.clock)
 
     async def heard(self, event: Incoming, user_id: str) -> bool:
         """Handles one event of the direct message with this person; False where it has to wait.
@@ -64,10 +66,10 @@ class DirectGate:
             return await self._context.done(event)
         shut = self._shut(event, message, state)
         if shut is not None:
-            async with self._context.ledger.entry(event) as entry:
-                await entry.reply(event, shut, trust=event.trust.value)
+            async with self._context.units.begin(event) as unit:
+                await unit.messages.reply(event, shut, trust=event.trust.value)
             return True
-        asks = asks_for_removal(message, self._context.ledger.texts)
+        asks = asks_for_removal(message, self._context.units.texts)
         if message.command is not None and (self._commands.knows(message.command) or not asks):
             found = await self._commands.understood(self._context, event, message)
             if found is not None:
@@ -75,19 +77,21 @@ class DirectGate:
                 await handler(self._context, DirectCommand(event, parsed, state.encrypted))
             return True
         if not await confirmation.typed(self._context, event, message, encrypted=state.encrypted):
-            async with self._context.ledger.entry(event) as entry:
-                once_per = f"{event.room_id} {entry.now // HINT_ONCE_IN_MS}"
-                await entry.reply(event, "own_how" if asks else "own_hint", once_per=None if asks else once_per)
+            async with self._context.units.begin(event) as unit:
+                once_per = f"{event.room_id} {unit.now // HINT_ONCE_IN_MS}"
+                await unit.messages.reply(
+                    event, Template.OWN_HOW if asks else Template.OWN_HINT, once_per=None if asks else once_per
+                )
         return True
 
-    def _shut(self, event: Incoming, message: Message, state: RoomState) -> str | None:
+    def _shut(self, event: Incoming, message: Message, state: RoomState) -> Template | None:
         """The first gate that is shut gives the answer."""
         if message.is_edit:
-            return "edited"
+            return Template.EDITED
         if state.encrypted and not event.encrypted:
-            return "clear_text"
+            return Template.CLEAR_TEXT
         if event.encrypted and event.trust not in TRUSTED:
-            return "untrusted_device"
+            return Template.UNTRUSTED_DEVICE
         return None
 
     async def _membership(self, event: Incoming, user_id: str) -> bool:
@@ -101,21 +105,23 @@ class DirectGate:
 
     async def _not_alone(self, event: Incoming, user_id: str) -> bool:
         """A third one is here: nothing about an account is said here any more, and what hasn't begun stops."""
-        async with self._context.ledger.entry(event) as entry:
-            await entry.post(event.room_id, "own_not_alone", event.room_id, mention=user_id)
-            for request in await requests.open_for(entry.tx, user_id):
+        async with self._context.units.begin(event) as unit:
+            await unit.messages.post(event.room_id, Template.OWN_NOT_ALONE, event.room_id, mention=user_id)
+            for request in await requests.open_for(unit.tx, user_id):
                 if request.kind is Kind.OWN and request.room_id == event.room_id and request.state in STOPPABLE:
-                    await entry.apply(request, Cancelled(self._context.bot_id, entry.sentence("own_third_person")))
-            await entry.leave(event.room_id)
-            await entry.audit("ConversationStopped", actor=event.sender, target=user_id)
+                    await unit.apply(
+                        request, Cancelled(self._context.bot_id, unit.messages.sentence(Template.OWN_THIRD_PERSON))
+                    )
+            await unit.messages.leave(event.room_id)
+            await unit.audit(AuditAction.CONVERSATION_STOPPED, actor=event.sender, target=user_id)
         return True
 
     async def _over(self, event: Incoming) -> bool:
         """The person left, or the bot was removed. A request that was confirmed goes on; a new message shows it."""
-        async with self._context.ledger.entry(event) as entry:
-            await self._close(entry, event.room_id)
+        async with self._context.units.begin(event) as unit:
+            await self._close(unit, event.room_id)
         return True
 
-    async def _close(self, entry: Entry, room_id: str) -> None:
-        if await conversations.with_whom(entry.tx, room_id) is not None:
-            await entry.leave(room_id)
+    async def _close(self, unit: UnitOfWork, room_id: str) -> None:
+        if await conversations.with_whom(unit.tx, room_id) is not None:
+            await unit.messages.leave(room_id)

@@ -9,10 +9,12 @@ from handlers.context import Context, DirectCommand
 from handlers.direct.rules import alone_together
 from handlers.recheck import offered_to
 from handlers.upload import upload, uri_of
+from removal.audit_action import AuditAction
 from removal.ids import matches_any
 from removal.incoming import Incoming
 from removal.protection import Refusal
 from storage import conversations, uploads
+from texts import Template
 
 DAY_MS = 86_400_000
 ASKED_FOR_MS = 600_000
@@ -21,11 +23,11 @@ ASKED_FOR_MS = 600_000
 
 async def ask(context: Context, asked: DirectCommand) -> None:
     """Asks for the Matrix ID first: whoever finds an open session shouldn't get everything at once."""
-    async with context.ledger.entry(asked.event) as entry:
+    async with context.units.begin(asked.event) as unit:
         if not matches_any(asked.by, offered_to(context)):
-            await entry.reply(
+            await unit.messages.reply(
                 asked.event,
-                "refusal",
+                Template.REFUSAL,
                 refusal=Refusal.NOT_ALLOWED,
                 user=asked.by,
                 server=context.server_name,
@@ -33,14 +35,14 @@ async def ask(context: Context, asked: DirectCommand) -> None:
             )
             return
         if not asked.encrypted:
-            await entry.reply(asked.event, "mydata", what="not_encrypted")
+            await unit.messages.reply(asked.event, Template.MYDATA, what="not_encrypted")
             return
-        last = await uploads.last_for(entry.tx, asked.by)
-        if last is not None and entry.now - last < DAY_MS:
-            await entry.reply(asked.event, "mydata", what="once_a_day")
+        last = await uploads.last_for(unit.tx, asked.by)
+        if last is not None and unit.now - last < DAY_MS:
+            await unit.messages.reply(asked.event, Template.MYDATA, what="once_a_day")
             return
-        await conversations.ask_for_data(entry.tx, asked.event.room_id, entry.now)
-        await entry.reply(asked.event, "mydata", what="type_matrix_id")
+        await conversations.ask_for_data(unit.tx, asked.event.room_id, unit.now)
+        await unit.messages.reply(asked.event, Template.MYDATA, what="type_matrix_id")
 
 
 async def confirmed(context: Context, event: Incoming, matrix_id: str, *, encrypted: bool) -> bool:
@@ -49,26 +51,26 @@ async def confirmed(context: Context, event: Incoming, matrix_id: str, *, encryp
     Raises:
         HomeserverError: something couldn't be read or uploaded; nothing was sent.
     """
-    async with context.ledger.entry() as entry:
-        asked_ts = await conversations.data_asked_ts(entry.tx, event.room_id)
-        if asked_ts is None or entry.now - asked_ts > ASKED_FOR_MS or not encrypted:
+    async with context.units.begin() as unit:
+        asked_ts = await conversations.data_asked_ts(unit.tx, event.room_id)
+        if asked_ts is None or unit.now - asked_ts > ASKED_FOR_MS or not encrypted:
             return False
         if matrix_id != event.sender:
-            await entry.reply(event, "mydata", what="wrong_matrix_id")
-            await entry.done(event)
+            await unit.messages.reply(event, Template.MYDATA, what="wrong_matrix_id")
+            await unit.done(event)
             return True
     data = json.dumps(await collect(context, event.sender), indent=2, ensure_ascii=False).encode()
     content = await upload(context, event.sender, data, "my-data.json", "application/json", encrypted=True)
     alone = alone_together(await context.authority.room(event.room_id), context.bot_id, event.sender)
-    async with context.ledger.entry(event) as entry:
-        await conversations.ask_for_data(entry.tx, event.room_id, None)
+    async with context.units.begin(event) as unit:
+        await conversations.ask_for_data(unit.tx, event.room_id, None)
         # Somebody may have come while all this was collected: then nobody gets it.
-        await uploads.sent(entry.tx, uri_of(content), entry.now, entry.now + (DAY_MS if alone else 0))
+        await uploads.sent(unit.tx, uri_of(content), unit.now, unit.now + (DAY_MS if alone else 0))
         if not alone:
             return True
-        await entry.reply_file(event, content)
-        await entry.post(event.room_id, "mydata", event.event_id, mention=event.sender, what="sent")
-        await entry.audit("DataSent", actor=event.sender, target=event.sender, bytes=len(data))
+        await unit.messages.reply_file(event, content)
+        await unit.messages.post(event.room_id, Template.MYDATA, event.event_id, mention=event.sender, what="sent")
+        await unit.audit(AuditAction.DATA_SENT, actor=event.sender, target=event.sender, bytes=len(data))
     return True
 
 

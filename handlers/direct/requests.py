@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.unit_of_work import Entry
+from engine.unit_of_work import UnitOfWork
 from handlers.context import Context, DirectCommand
 from handlers.decide import decide_for
 from homeserver.accounts.sole_admin import sole_admin_rooms
@@ -10,38 +10,39 @@ from removal.lifecycle import Cancelled, HandoverNamed
 from removal.plan import Kind
 from removal.request import OPEN, Request
 from storage import requests
+from texts import Template
 
 LOOK_SECONDS = 10.0
 
 
 async def status(context: Context, asked: DirectCommand) -> None:
     """Shows where one's own request stands."""
-    async with context.ledger.entry(asked.event) as entry:
-        request = await _own(entry, asked)
+    async with context.units.begin(asked.event) as unit:
+        request = await _own(unit, asked)
         if request is not None:
-            await entry.show_again(request, asked.event)
+            await unit.messages.show_again(request, asked.event)
 
 
 async def cancel(context: Context, asked: DirectCommand) -> None:
     """Ends one's own request."""
-    async with context.ledger.entry(asked.event) as entry:
-        request = await _own(entry, asked)
+    async with context.units.begin(asked.event) as unit:
+        request = await _own(unit, asked)
         if request is None:
             return
-        await decide_for(entry, asked.event, request, Cancelled(asked.by))
+        await decide_for(unit, asked.event, request, Cancelled(asked.by))
 
 
-async def _own(entry: Entry, asked: DirectCommand) -> Request | None:
+async def _own(unit: UnitOfWork, asked: DirectCommand) -> Request | None:
     """The request that is meant; None where there is none of this person, which has been said."""
     found: Request | None = None
     if "reference" in asked.parsed.values:
-        found = await requests.get(entry.tx, asked.parsed.reference("reference"))
+        found = await requests.get(unit.tx, asked.parsed.reference("reference"))
     else:
-        own = await requests.of_requester(entry.tx, asked.by, 0, Kind.OWN)
+        own = await requests.of_requester(unit.tx, asked.by, 0, Kind.OWN)
         found = next((request for request in own if request.state in OPEN), own[0] if own else None)
     if found is None or found.kind is not Kind.OWN or found.requester_id != asked.by:
         typed = asked.parsed.typed("reference")
-        await entry.reply(asked.event, "own_no_request", typed=typed)
+        await unit.messages.reply(asked.event, Template.OWN_NO_REQUEST, typed=typed)
         return None
     return found
 
@@ -64,12 +65,12 @@ async def hand_over(context: Context, asked: DirectCommand) -> None:
             problem = "not_only_admin"
         elif successor not in await context.accounts.room_members(room_id):
             problem = "not_joined"
-    async with context.ledger.entry(asked.event) as entry:
-        own = [r for r in await requests.open_for(entry.tx, asked.by) if r.kind is Kind.OWN]
+    async with context.units.begin(asked.event) as unit:
+        own = [r for r in await requests.open_for(unit.tx, asked.by) if r.kind is Kind.OWN]
         if not own:
             problem = "no_request"
         if not problem and room_id is not None:
             named = HandoverNamed(room_id, successor)
-            if (await entry.apply(own[0], named, actor=asked.by)).refusal:
+            if (await unit.apply(own[0], named, actor=asked.by)).refusal:
                 problem = "too_late"
-        await entry.reply(asked.event, "handover", problem=problem, room=room, successor=successor)
+        await unit.messages.reply(asked.event, Template.HANDOVER, problem=problem, room=room, successor=successor)

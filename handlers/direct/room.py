@@ -13,6 +13,7 @@ from typing import Protocol
 from handlers.context import Context
 from handlers.direct.rules import alone_together
 from homeserver.client.api import Forbidden, NotFound
+from removal.audit_action import AuditAction
 from removal.plan import Kind
 from removal.request import Request
 from storage import conversations, requests
@@ -45,7 +46,7 @@ class DirectRoomFinder:
         """
         if message.request_id is None:
             return message.room_id
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             request = await requests.get(tx, message.request_id)
         if request is None or request.kind is not Kind.OWN or message.room_id == self._context.authority.admin_room_id:
             return message.room_id
@@ -67,7 +68,7 @@ class DirectRoomFinder:
     async def _elsewhere(self, request: Request) -> str | None:
         """Another direct message with this person; a new one where there is none. None where the account is gone."""
         user_id = request.requester_id
-        async with self._context.ledger.database.transaction() as tx:
+        async with self._context.units.database.transaction() as tx:
             known = await conversations.rooms_with(tx, user_id)
         for room_id in known:
             if await self._is_here(room_id, user_id):
@@ -76,12 +77,12 @@ class DirectRoomFinder:
             account = await self._context.accounts.user(user_id)
             if account is None or account.deactivated:
                 return None
-            name = self._context.ledger.texts.word("own_room", "name", reference=request.reference)
+            name = self._context.units.texts.word("own_room", "name", reference=request.reference)
             room_id = await self._door.open_direct(user_id, str(name))
             log.info("%s: opened the direct message %s", request.reference, room_id)
-        async with self._context.ledger.entry() as entry:
-            await conversations.open_with(entry.tx, room_id, user_id, entry.now)
-            request = await entry.request(request.id)
-            await requests.save(entry.tx, replace(request, room_id=room_id, command_event_id=""))
-            await entry.audit("PersonSought", request, actor=self._context.bot_id)
+        async with self._context.units.begin() as unit:
+            await conversations.open_with(unit.tx, room_id, user_id, unit.now)
+            request = await unit.request(request.id)
+            await requests.save(unit.tx, replace(request, room_id=room_id, command_event_id=""))
+            await unit.audit(AuditAction.PERSON_SOUGHT, request, actor=self._context.bot_id)
         return room_id

@@ -29,7 +29,7 @@ from removal.lifecycle import (
     wake_ts,
 )
 from removal.plan import Kind, Step
-from removal.request import ENDED, Failure, Request, Rules, State
+from removal.request import ENDED, Failure, Question, Request, Rules, State
 from tests.support.made_requests import DAY, MODERATOR, NOW, SECOND_MODERATOR, moderation, own, proofs
 
 LONG_AFTER = NOW + 400 * DAY
@@ -37,7 +37,7 @@ LONG_AFTER = NOW + 400 * DAY
 
 def _possible(request: Request) -> Iterator[tuple[Event, int]]:
     """What could happen to a request now, and when."""
-    question = request.questions[0] if request.questions else "erase"
+    question = request.questions[0] if request.questions else Question.ERASE
     record = request.current_step
     step = record.step if record else Step.SNAPSHOT
     for by in (request.requester_id, SECOND_MODERATOR):

@@ -39,7 +39,7 @@ from tests.support.direct_room import BEGINS, Talk
 from tests.support.made_requests import moderation, own
 from tests.support.removals import begun, call_as, furnished
 from tests.synapse.conftest import settled
-from texts import Texts
+from texts import Template, Texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -237,8 +237,10 @@ def sentences() -> set[str]:
             facts = Facts(media=files, sso_providers=providers)
             if media is not Media.QUARANTINE:
                 person = replace(own(), options=options, facts=facts)
-                found |= _items(texts.render("own_outcome", r=person, what="departure", changed=()).formatted_body)
-            prompt = texts.render("card", r=replace(moderation(), options=options, facts=facts)).formatted_body
+                found |= _items(
+                    texts.render(Template.OWN_OUTCOME, r=person, what="departure", changed=()).formatted_body
+                )
+            prompt = texts.render(Template.CARD, r=replace(moderation(), options=options, facts=facts)).formatted_body
             found |= _items(prompt.partition("What will happen")[2])
     return {sentence.replace(own().target_id, "ID") for sentence in found}
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from engine.messages import CurrentAdminRoom
 from engine.sender import OutboxSender
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import HomeserverError, NotFound, ServerFault, Unreachable
 from homeserver.client.backoff import Outage
 from storage import outbox
@@ -86,33 +87,33 @@ class Sender:
 
 
 @pytest_asyncio.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    """A ledger with one message for each of many rooms."""
+async def units(tmp_path: Path) -> AsyncIterator[UnitsOfWork]:
+    """A units with one message for each of many rooms."""
     database = Database(tmp_path / "lethe.db")
     await database.open()
     async with database.transaction() as tx:
         for number in range(ROOMS):
             await outbox.put(tx, txn_id=f"t{number}", room_id=f"!{number}", purpose="reply", content={}, now=0)
-    yield Ledger(database, Texts(), lambda: 1, lambda: "!0")
+    yield UnitsOfWork(database, Texts(), lambda: 1, CurrentAdminRoom("!0"))
     await database.close()
 
 
-async def test_an_edit_that_a_newer_one_replaced_is_not_sent(ledger: Ledger) -> None:
+async def test_an_edit_that_a_newer_one_replaced_is_not_sent(units: UnitsOfWork) -> None:
     """Dropped after the sender had taken it up and before it was tried, a message stays unsent: nobody would know of
     it after a crash."""
     sender = Sender(last="next")
     sender.away = False
-    async with ledger.database.transaction() as tx:
+    async with units.database.transaction() as tx:
         for txn_id, purpose in (("edit", "card.edit.1"), ("next", "done.2")):
             await outbox.put(tx, txn_id=txn_id, room_id="!edits", purpose=purpose, content={}, now=0, request_id=1)
 
     async def where(message: outbox.Outgoing) -> str:
         if message.txn_id == "edit":
-            async with ledger.database.transaction() as tx:
+            async with units.database.transaction() as tx:
                 await outbox.drop_untried(tx, 1, "card.edit.")
         return message.room_id
 
-    running = asyncio.create_task(OutboxSender(ledger, sender, lambda: "!0", where).run())
+    running = asyncio.create_task(OutboxSender(units, sender, CurrentAdminRoom("!0"), where).run())
     try:
         async with asyncio.timeout(5):
             await sender.all_sent.wait()
@@ -122,17 +123,17 @@ async def test_an_edit_that_a_newer_one_replaced_is_not_sent(ledger: Ledger) -> 
     assert sender.sent.count("!edits") == 1
 
 
-async def test_messages_for_many_rooms_do_not_each_ask_a_dead_homeserver(ledger: Ledger) -> None:
+async def test_messages_for_many_rooms_do_not_each_ask_a_dead_homeserver(units: UnitsOfWork) -> None:
     """Of twenty rooms with a message each, one asks at a time, with pauses; once it is back, all are sent."""
     sender = Sender()
-    outbox_sender = OutboxSender(ledger, sender, lambda: "!0", outage=Outage(0.2, 0.2))
+    outbox_sender = OutboxSender(units, sender, CurrentAdminRoom("!0"), outage=Outage(0.2, 0.2))
     running = asyncio.create_task(outbox_sender.run())
     try:
         await asyncio.sleep(1.0)  # the time in which is counted
         assert ROOMS <= sender.asked <= ROOMS + 8  # those that were on their way, and then one every 0.14 to 0.2 s
         sender.away = False
         outbox_sender.nudge()
-        await ledger.notify()
+        await units.notify()
         async with asyncio.timeout(5):
             await sender.all_sent.wait()
     finally:

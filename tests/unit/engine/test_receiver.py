@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest_asyncio
 
+from engine.messages import CurrentAdminRoom
 from engine.receiver import Receiver
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from removal.incoming import Incoming, SyncBatch
 from storage import conversations, inbox
 from storage.database import Database
@@ -32,40 +33,40 @@ def said(event_id: str) -> Incoming:
 
 
 @pytest_asyncio.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    """A ledger on an empty database."""
+async def units(tmp_path: Path) -> AsyncIterator[UnitsOfWork]:
+    """A units on an empty database."""
     database = Database(tmp_path / "lethe.db")
     await database.open()
-    yield Ledger(database, Texts(), lambda: 1_000, lambda: "!admins")
+    yield UnitsOfWork(database, Texts(), lambda: 1_000, CurrentAdminRoom("!admins"))
     await database.close()
 
 
-async def taken_in(ledger: Ledger, *events: Incoming, first: bool = False) -> list[str]:
+async def taken_in(units: UnitsOfWork, *events: Incoming, first: bool = False) -> list[str]:
     """The messages that wait to be handled after a sync brought these events."""
-    await Receiver(ledger, BOT).store(SyncBatch("s1", events=list(events), first=first))
-    async with ledger.database.transaction() as tx:
+    await Receiver(units, BOT).store(SyncBatch("s1", events=list(events), first=first))
+    async with units.database.transaction() as tx:
         return [event.event_id for _, event in await inbox.pending(tx) if event.type == "m.room.message"]
 
 
-async def test_what_was_said_before_the_bot_joined_is_left_out(ledger: Ledger) -> None:
+async def test_what_was_said_before_the_bot_joined_is_left_out(units: UnitsOfWork) -> None:
     """Old commands that a server shows to newcomers aren't obeyed."""
     events = said("$old"), member("$invite", "invite", None), said("$early"), member("$join", "join", "invite")
-    assert await taken_in(ledger, *events, said("$new")) == ["$new"]
+    assert await taken_in(units, *events, said("$new")) == ["$new"]
 
 
-async def test_a_new_display_name_of_the_bot_loses_nothing(ledger: Ledger) -> None:
+async def test_a_new_display_name_of_the_bot_loses_nothing(units: UnitsOfWork) -> None:
     """A join that follows a join is a change of profile: what came before it in the same sync counts."""
-    assert await taken_in(ledger, said("$command"), member("$name", "join", "join")) == ["$command"]
+    assert await taken_in(units, said("$command"), member("$name", "join", "join")) == ["$command"]
 
 
-async def test_what_is_said_with_the_invitation_to_a_direct_message_counts(ledger: Ledger) -> None:
+async def test_what_is_said_with_the_invitation_to_a_direct_message_counts(units: UnitsOfWork) -> None:
     """Who invites the bot and writes at once is heard, though the bot joined only afterwards."""
-    async with ledger.entry() as entry:
-        await conversations.open_with(entry.tx, ROOM, LEAVER, entry.now)
+    async with units.begin() as unit:
+        await conversations.open_with(unit.tx, ROOM, LEAVER, unit.now)
     events = said("$old"), member("$invite", "invite", None), said("$early"), member("$join", "join", "invite")
-    assert await taken_in(ledger, *events, said("$new")) == ["$early", "$new"]
+    assert await taken_in(units, *events, said("$new")) == ["$early", "$new"]
 
 
-async def test_the_very_first_sync_brings_nothing_to_act_on(ledger: Ledger) -> None:
+async def test_the_very_first_sync_brings_nothing_to_act_on(units: UnitsOfWork) -> None:
     """What was said before the bot ever listened isn't meant for it."""
-    assert await taken_in(ledger, said("$old"), first=True) == []
+    assert await taken_in(units, said("$old"), first=True) == []

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from engine.unit_of_work import PROGRESS_MS, Entry, Ledger, UnknownRequest
+from engine.messages import PROGRESS_MS, CurrentAdminRoom
+from engine.unit_of_work import UnitOfWork, UnitsOfWork, UnknownRequest
 from removal.facts import Facts
 from removal.incoming import Incoming
 from removal.lifecycle import (
@@ -46,7 +47,7 @@ from tests.support.made_requests import (
     own,
     proofs,
 )
-from texts import Texts
+from texts import Template, Texts
 
 ADMIN_ROOM = "!admin:example.org"
 DIRECT = "!direct:example.org"
@@ -56,25 +57,25 @@ COMMAND = Incoming("$command", ADMIN_ROOM, MODERATOR, "m.room.message", {"body":
 
 
 class Book:
-    """A ledger with a clock that stands still, and a look at what it wrote."""
+    """A units with a clock that stands still, and a look at what it wrote."""
 
     def __init__(self, database: Database) -> None:
         self.now = NOW
-        self.ledger = Ledger(database, Texts(), lambda: self.now, lambda: ADMIN_ROOM)
+        self.units = UnitsOfWork(database, Texts(), lambda: self.now, CurrentAdminRoom(ADMIN_ROOM))
 
     async def opened(self, request: Request) -> Request:
         """A request, stored and shown as a new one."""
-        async with self.ledger.entry() as entry:
-            return await entry.open(replace(request, id=0, version=0))
+        async with self.units.begin() as unit:
+            return await unit.open(replace(request, id=0, version=0))
 
     async def stored(self, request: Request) -> Request:
         """A request that is there, of which nothing was said."""
-        async with self.ledger.database.transaction() as tx:
+        async with self.units.database.transaction() as tx:
             return await requests.add(tx, replace(request, id=0, version=0))
 
     async def messages(self) -> list[dict[str, Any]]:
         """Everything in the outbox, in order."""
-        async with self.ledger.database.transaction() as tx:
+        async with self.units.database.transaction() as tx:
             rows = await tx.all("SELECT * FROM outbox ORDER BY seq")
         return [{**dict(row), "content": json.loads(row["content"] or "{}")} for row in rows]
 
@@ -84,13 +85,13 @@ class Book:
 
     async def audit(self) -> list[audit.AuditRow]:
         """Every row of the audit, the oldest first."""
-        async with self.ledger.database.transaction() as tx:
+        async with self.units.database.transaction() as tx:
             return await audit.find(tx, after_id=0, limit=10_000)
 
 
 @pytest_asyncio.fixture
 async def book(tmp_path: Path) -> AsyncIterator[Book]:
-    """An empty ledger."""
+    """An empty units."""
     database = Database(tmp_path / "lethe.db")
     await database.open()
     yield Book(database)
@@ -123,8 +124,8 @@ async def test_where_answers_are_written_there_is_nothing_to_press(book: Book) -
 async def test_a_change_edits_the_message_and_is_said_anew(book: Book) -> None:
     """The edit carries the whole new text, for clients without edits only its first line; the outcome is a reply."""
     request = await book.opened(moderation())
-    async with book.ledger.entry() as entry:
-        await entry.apply(request, Declined(SECOND_MODERATOR), actor=SECOND_MODERATOR)
+    async with book.units.begin() as unit:
+        await unit.apply(request, Declined(SECOND_MODERATOR), actor=SECOND_MODERATOR)
     edit, outcome = (await book.messages())[-2:]
     assert edit["content"]["m.relates_to"] == {"rel_type": "m.replace"}
     assert edit["relates_to"] == (await book.messages())[0]["txn_id"]
@@ -137,12 +138,12 @@ async def test_a_change_edits_the_message_and_is_said_anew(book: Book) -> None:
 async def test_edits_that_nobody_tried_to_send_become_one(book: Book) -> None:
     """Steps follow each other quickly: only the last is worth a message, and it waits a moment for a newer one."""
     request = await book.opened(moderation())
-    async with book.ledger.entry() as entry:
-        request = (await entry.apply(request, YES)).request
+    async with book.units.begin() as unit:
+        request = (await unit.apply(request, YES)).request
     for step in (Step.SNAPSHOT, Step.SUSPEND, Step.THREEPIDS):
-        async with book.ledger.entry() as entry:
-            request = (await entry.apply(request, StepStarted(step))).request
-            request = (await entry.apply(request, StepDone(step))).request
+        async with book.units.begin() as unit:
+            request = (await unit.apply(request, StepStarted(step))).request
+            request = (await unit.apply(request, StepDone(step))).request
     assert await book.purposes() == ["card", "card.reaction.✅", "card.reaction.❌", f"card.edit.{request.version}"]
     assert (await book.messages())[-1]["not_before_ts"] == NOW + PROGRESS_MS
 
@@ -150,13 +151,13 @@ async def test_edits_that_nobody_tried_to_send_become_one(book: Book) -> None:
 async def test_an_edit_that_may_have_arrived_stays(book: Book) -> None:
     """What was tried is sent again as it was, and the newer one comes after it."""
     request = await book.opened(moderation())
-    async with book.ledger.entry() as entry:
-        request = await entry.store_facts(request, Facts(rooms=1))
-    async with book.ledger.database.transaction() as tx:
+    async with book.units.begin() as unit:
+        request = await unit.store_facts(request, Facts(rooms=1))
+    async with book.units.database.transaction() as tx:
         await outbox.trying(tx, int((await book_row(tx))["seq"]))
-    async with book.ledger.entry() as entry:
-        request = await entry.store_facts(request, Facts(rooms=2))
-        await entry.store_facts(request, Facts(rooms=3))
+    async with book.units.begin() as unit:
+        request = await unit.store_facts(request, Facts(rooms=2))
+        await unit.store_facts(request, Facts(rooms=3))
     waiting = [m for m in await book.messages() if m["status"] == "pending" and m["purpose"].startswith("card.edit")]
     assert ["rooms: 1" in waiting[0]["content"]["m.new_content"]["body"], len(waiting)] == [True, 2]
     assert "rooms: 3" in waiting[1]["content"]["m.new_content"]["body"]
@@ -171,20 +172,20 @@ async def book_row(tx: Any) -> Any:
 async def test_a_message_handled_twice_gets_one_answer(book: Book) -> None:
     """One of a kind: another kind of answer to the same message is another message."""
     for _ in range(2):
-        async with book.ledger.entry() as entry:
-            await entry.reply(COMMAND, "edited")
-    async with book.ledger.entry() as entry:
-        await entry.reply(COMMAND, "not_moderator")
-        await entry.reply(replace(COMMAND, event_id="$other"), "edited")
+        async with book.units.begin() as unit:
+            await unit.messages.reply(COMMAND, Template.EDITED)
+    async with book.units.begin() as unit:
+        await unit.messages.reply(COMMAND, Template.NOT_MODERATOR)
+        await unit.messages.reply(replace(COMMAND, event_id="$other"), Template.EDITED)
     assert await book.purposes() == ["reply.edited", "reply.not_moderator", "reply.edited"]
 
 
 async def test_what_is_said_once_for_many_messages_is_said_once(book: Book) -> None:
     """However many messages can't be read, one answer does."""
     for event_id in ("$one", "$two"):
-        async with book.ledger.entry() as entry:
-            await entry.reply(replace(COMMAND, event_id=event_id), "unreadable", once_per="session")
-            await entry.post(ADMIN_ROOM, "own_greeting", "key")
+        async with book.units.begin() as unit:
+            await unit.messages.reply(replace(COMMAND, event_id=event_id), Template.UNREADABLE, once_per="session")
+            await unit.messages.post(ADMIN_ROOM, Template.OWN_GREETING, "key")
     assert await book.purposes() == ["reply.unreadable", "post.own_greeting"]
 
 
@@ -192,10 +193,10 @@ async def test_the_same_word_later_is_another_message(book: Book) -> None:
     """Being stuck, tried again and stuck again is told twice; transaction ids never meet."""
     request = await book.stored(in_state(State.RUNNING))
     for _ in range(2):
-        async with book.ledger.entry() as entry:
-            request = (await entry.apply(request, StepStarted(Step.SNAPSHOT))).request
-            request = (await entry.apply(request, StepFailed(Step.SNAPSHOT, Failure.NEEDS_PERSON, "no"))).request
-            request = (await entry.apply(request, RetryAsked(MODERATOR))).request
+        async with book.units.begin() as unit:
+            request = (await unit.apply(request, StepStarted(Step.SNAPSHOT))).request
+            request = (await unit.apply(request, StepFailed(Step.SNAPSHOT, Failure.NEEDS_PERSON, "no"))).request
+            request = (await unit.apply(request, RetryAsked(MODERATOR))).request
     written = await book.messages()
     assert [message["purpose"].partition(".")[0] for message in written] == ["blocked", "blocked"]
     assert len({message["txn_id"] for message in written}) == 2
@@ -208,8 +209,8 @@ async def test_transaction_ids_of_two_databases_never_meet(book: Book, tmp_path:
     other = Book(database)
     for each in (book, other):
         await each.opened(moderation())
-        async with each.ledger.entry() as entry:
-            await entry.reply(COMMAND, "edited")
+        async with each.units.begin() as unit:
+            await unit.messages.reply(COMMAND, Template.EDITED)
     here, there = [{message["txn_id"] for message in await each.messages()} for each in (book, other)]
     await database.close()
     assert len(here) == len(there) == 4
@@ -221,8 +222,8 @@ async def test_a_room_can_be_left_again(book: Book) -> None:
     """A person who invites the bot anew into the same room gets it out again, too."""
     for day in range(2):
         book.now = NOW + day * DAY
-        async with book.ledger.entry() as entry:
-            await entry.leave(DIRECT)
+        async with book.units.begin() as unit:
+            await unit.messages.leave(DIRECT)
     assert await book.purposes() == ["leave", "leave"]
 
 
@@ -230,46 +231,46 @@ async def test_a_room_can_be_left_again(book: Book) -> None:
 async def test_an_error_in_an_entry_leaves_nothing_of_it(book: Book) -> None:
     """Neither state, audit nor message, and the event that caused it isn't handled."""
     request = await book.opened(moderation())
-    before = (await book.messages(), await book.audit(), book.ledger.changes)
-    async with book.ledger.database.transaction() as tx:
+    before = (await book.messages(), await book.audit(), book.units.changes)
+    async with book.units.database.transaction() as tx:
         await inbox.add(tx, COMMAND, NOW)
     with pytest.raises(ZeroDivisionError):
-        async with book.ledger.entry(COMMAND) as entry:
-            await entry.apply(request, YES, actor=MODERATOR)
+        async with book.units.begin(COMMAND) as unit:
+            await unit.apply(request, YES, actor=MODERATOR)
             raise ZeroDivisionError
-    assert (await book.messages(), await book.audit(), book.ledger.changes) == before
-    async with book.ledger.database.transaction() as tx:
+    assert (await book.messages(), await book.audit(), book.units.changes) == before
+    async with book.units.database.transaction() as tx:
         assert await requests.get(tx, request.id) == request
         assert [event for _, event in await inbox.pending(tx)] == [COMMAND]
 
 
 async def test_an_event_counts_as_handled_with_what_followed(book: Book) -> None:
     """In the same transaction."""
-    async with book.ledger.database.transaction() as tx:
+    async with book.units.database.transaction() as tx:
         await inbox.add(tx, COMMAND, NOW)
-    async with book.ledger.entry(COMMAND) as entry:
-        await entry.reply(COMMAND, "edited")
-    async with book.ledger.database.transaction() as tx:
+    async with book.units.begin(COMMAND) as unit:
+        await unit.messages.reply(COMMAND, Template.EDITED)
+    async with book.units.database.transaction() as tx:
         assert await inbox.caught_up(tx)
 
 
 async def test_whoever_waits_for_work_hears_of_every_entry(book: Book) -> None:
     """Also of one that was committed just before; a wait ends by itself where nothing comes."""
-    seen = book.ledger.changes
-    waiting = asyncio.create_task(book.ledger.wait_for_change(seen, 30))
+    seen = book.units.changes
+    waiting = asyncio.create_task(book.units.wait_for_change(seen, 30))
     await asyncio.sleep(0)
-    async with book.ledger.entry():
+    async with book.units.begin():
         pass
     assert await waiting == seen + 1
-    assert await book.ledger.wait_for_change(seen, 30) == seen + 1
-    assert await book.ledger.wait_for_change(seen + 1, 0.01) == seen + 1
+    assert await book.units.wait_for_change(seen, 30) == seen + 1
+    assert await book.units.wait_for_change(seen + 1, 0.01) == seen + 1
 
 
 async def test_a_request_that_is_not_there_is_an_error(book: Book) -> None:
     """Nobody decides on nothing."""
-    async with book.ledger.entry() as entry:
+    async with book.units.begin() as unit:
         with pytest.raises(UnknownRequest):
-            await entry.request(7)
+            await unit.request(7)
 
 
 # --- who hears it ----------------------------------------------------------------------------------------------------
@@ -279,9 +280,9 @@ async def test_a_receipt_rings_and_carries_the_audits_head(book: Book) -> None:
     running = replace(request, state=State.RUNNING, ended_ts=None)
     last = running.steps[-1]
     running = running.with_step(replace(last, state=last.state.STARTED))
-    async with book.ledger.entry() as entry:
-        await entry.apply(running, StepDone(Step.VERIFY, proofs(running)))
-        head = await audit.head(entry.tx)
+    async with book.units.begin() as unit:
+        await unit.apply(running, StepDone(Step.VERIFY, proofs(running)))
+        head = await audit.head(unit.tx)
     (receipt,) = [m for m in await book.messages() if m["purpose"].startswith("done")]
     assert head in receipt["content"]["body"]
     assert receipt["content"]["msgtype"] == "m.text"
@@ -291,8 +292,8 @@ async def test_a_receipt_rings_and_carries_the_audits_head(book: Book) -> None:
 async def test_a_persons_own_request_is_theirs_and_the_moderators_hear_their_part(book: Book) -> None:
     """The person is told in the direct message, ringing; the moderators in their room, without a mention."""
     request = await book.stored(in_state(State.AWAITING_MATRIX_ID))
-    async with book.ledger.entry() as entry:
-        await entry.apply(request, Cancelled(MODERATOR, "not now"), actor=MODERATOR)
+    async with book.units.begin() as unit:
+        await unit.apply(request, Cancelled(MODERATOR, "not now"), actor=MODERATOR)
     heard = {m["room_id"]: m["content"] for m in await book.messages()}
     assert heard[DIRECT]["m.mentions"] == {"user_ids": [LEAVER]}
     assert heard[ADMIN_ROOM]["m.mentions"] == {}
@@ -309,9 +310,9 @@ async def test_a_persons_question_is_asked_once_with_its_reactions(book: Book) -
 async def test_a_refused_wish_is_in_the_audit_and_changes_nothing(book: Book) -> None:
     """Where a person wished it: who, what, and why not. The clock's questions aren't worth a row."""
     request = await book.stored(in_state(State.DONE))
-    async with book.ledger.entry() as entry:
-        await entry.apply(request, Cancelled(MODERATOR, "please"), actor=MODERATOR)
-        await entry.apply(request, TimePassed(0))
+    async with book.units.begin() as unit:
+        await unit.apply(request, Cancelled(MODERATOR, "please"), actor=MODERATOR)
+        await unit.apply(request, TimePassed(0))
     (row,) = await book.audit()
     assert (row.action, row.actor, row.target, row.public) == (
         "CancelledRefused", MODERATOR, SPAMMER, {"because": "done"},
@@ -322,12 +323,10 @@ async def test_a_refused_wish_is_in_the_audit_and_changes_nothing(book: Book) ->
 async def test_the_audit_has_who_what_when_and_why(book: Book) -> None:
     """With what the device was worth, and each step's answer."""
     request = await book.opened(moderation(reason="spam", options=Options(erase=True)))
-    async with book.ledger.entry() as entry:
-        decision = await entry.apply(
-            request, Confirmed(SECOND_MODERATOR, NOW, "$yes", "signed"), actor=SECOND_MODERATOR
-        )
-        request = (await entry.apply(decision.request, StepStarted(Step.SNAPSHOT))).request
-        await entry.apply(request, StepDone(Step.SNAPSHOT, {"room_count": 3, "rooms": ["!secret:example.org"]}))
+    async with book.units.begin() as unit:
+        decision = await unit.apply(request, Confirmed(SECOND_MODERATOR, NOW, "$yes", "signed"), actor=SECOND_MODERATOR)
+        request = (await unit.apply(decision.request, StepStarted(Step.SNAPSHOT))).request
+        await unit.apply(request, StepDone(Step.SNAPSHOT, {"room_count": 3, "rooms": ["!secret:example.org"]}))
     asked, confirmed, done = await book.audit()
     assert (asked.ts, asked.actor, asked.target, (asked.personal or {})["why"]) == (NOW, MODERATOR, SPAMMER, "spam")
     assert asked.public == {"kind": "moderation", "erase": True, "redact": False, "media": "keep"}
@@ -356,8 +355,8 @@ async def test_nothing_personal_is_public_whatever_happens(book: Book, kind: Kin
         if before.kind is kind and what not in tried:
             tried.add(what)
             request = await book.stored(replace(before, reason="personal words"))
-            async with book.ledger.entry() as entry:
-                await entry.apply(request, outspoken(event), actor=request.requester_id)
+            async with book.units.begin() as unit:
+                await unit.apply(request, outspoken(event), actor=request.requester_id)
     rows = await book.audit()
     assert {row.action for row in rows} > {"Cancelled", "CancelledRefused", "StepDone", "StepFailed", "TimePassed"}
     for row in rows:
@@ -374,20 +373,20 @@ async def test_no_name_makes_a_message_that_no_homeserver_takes(book: Book, name
     facts = Facts(displayname=h, sso_providers=(h,), threepids=(h,), only_admin_in=(h,) * 30, suspended=True)
     asked = moderation(facts=facts, target_id=HOSTILE_ID)
     request = await book.opened(asked)
-    async with book.ledger.entry() as entry:
-        request = await entry.store_facts(request, replace(facts, rooms=3))
-        written = await book_of(entry)
-        request = (await entry.apply(request, YES)).request
-        request = (await entry.apply(request, StepStarted(Step.SNAPSHOT))).request
-        request = (await entry.apply(request, StepFailed(Step.SNAPSHOT, Failure.IMPOSSIBLE, h))).request
-        written += await book_of(entry)
+    async with book.units.begin() as unit:
+        request = await unit.store_facts(request, replace(facts, rooms=3))
+        written = await book_of(unit)
+        request = (await unit.apply(request, YES)).request
+        request = (await unit.apply(request, StepStarted(Step.SNAPSHOT))).request
+        request = (await unit.apply(request, StepFailed(Step.SNAPSHOT, Failure.IMPOSSIBLE, h))).request
+        written += await book_of(unit)
     assert request.state in ENDED
     assert any("m.new_content" in content for content in written)
     for content in written:
         assert len(json.dumps(content)) < LARGEST
 
 
-async def book_of(entry: Entry) -> list[str]:
+async def book_of(unit: UnitOfWork) -> list[str]:
     """The contents that wait to be sent."""
-    rows = await entry.tx.all("SELECT content FROM outbox WHERE status = 'pending'")
+    rows = await unit.tx.all("SELECT content FROM outbox WHERE status = 'pending'")
     return [row["content"] for row in rows]

@@ -9,8 +9,9 @@ from typing import cast
 
 import pytest_asyncio
 
+from engine.messages import CurrentAdminRoom
 from engine.receiver import INVITE
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from handlers.admin_room.upgrade import Upgrade
 from handlers.authority import Policy
 from handlers.context import Context
@@ -45,39 +46,39 @@ class NoUpgrade:
 
 
 @pytest_asyncio.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+async def units(tmp_path: Path) -> AsyncIterator[UnitsOfWork]:
     database = Database(tmp_path / "lethe.db")
     await database.open()
-    yield Ledger(database, Texts("en", "!"), lambda: 1_000, lambda: "!admins")
+    yield UnitsOfWork(database, Texts("en", "!"), lambda: 1_000, CurrentAdminRoom("!admins"))
     await database.close()
 
 
-def invites(ledger: Ledger, door: Door) -> Invites:
+def invites(units: UnitsOfWork, door: Door) -> Invites:
     """For a bot of example.org."""
     policy = Policy(BOT, 50, (), False, ())
     authority = SimpleNamespace(policy=policy, admin_room_id="!admins")
-    context = SimpleNamespace(ledger=ledger, authority=authority, server_name="example.org", bot_id=BOT)
+    context = SimpleNamespace(units=units, authority=authority, server_name="example.org", bot_id=BOT)
     return Invites(cast(Context, context), door, cast(Upgrade, NoUpgrade()))
 
 
-async def test_a_person_of_another_server_is_told_where_to_go(ledger: Ledger) -> None:
+async def test_a_person_of_another_server_is_told_where_to_go(units: UnitsOfWork) -> None:
     """Declined, with the reason in the leaving: their own server's people. No conversation is kept."""
     door = Door()
     event = Incoming("$1", "!direct", "@person:elsewhere.example", INVITE, {}, 1)
-    async with ledger.entry() as entry:
-        await inbox.add(entry.tx, event, entry.now)
-    assert await invites(ledger, door).answer(event)
+    async with units.begin() as unit:
+        await inbox.add(unit.tx, event, unit.now)
+    assert await invites(units, door).answer(event)
     ((room_id, reason),) = door.left
     assert room_id == "!direct" and "Ask the people who run your own server" in reason and door.joined == []
-    async with ledger.database.transaction() as tx:
+    async with units.database.transaction() as tx:
         assert await conversations.with_whom(tx, "!direct") is None
         assert await inbox.pending(tx) == []
 
 
-async def test_a_flood_from_elsewhere_is_left_alone(ledger: Ledger) -> None:
+async def test_a_flood_from_elsewhere_is_left_alone(units: UnitsOfWork) -> None:
     """After some answers within ten minutes, invitations of the same person cost nothing any more."""
     door = Door()
-    answering = invites(ledger, door)
+    answering = invites(units, door)
     for number in range(50):
         assert await answering.answer(Incoming(f"${number}", f"!{number}", "@one:elsewhere.example", INVITE, {}, 1))
     assert len(door.left) == INVITES_PER_10_MINUTES

@@ -14,8 +14,9 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
+from engine.messages import CurrentAdminRoom
 from engine.receiver import Receiver
-from engine.unit_of_work import Ledger
+from engine.unit_of_work import UnitsOfWork
 from handlers.context import Context
 from handlers.undecryptable import Undecryptable
 from removal.incoming import Incoming, SyncBatch
@@ -33,9 +34,9 @@ OPENED = replace(LOCKED, type="m.room.message", content={"body": "!help"}, encry
 class Stage:
     """An inbox, and what looks after its unreadable events; `opens_to` is what decrypting gives."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.receiver = Receiver(ledger, "@lethe:example.org")
+    def __init__(self, units: UnitsOfWork) -> None:
+        self.units = units
+        self.receiver = Receiver(units, "@lethe:example.org")
         self.opens_to: Incoming | None = LOCKED
 
     async def brings(self, *events: Incoming, keys: bool = False) -> None:
@@ -50,7 +51,7 @@ class Stage:
         async def decrypt(event: Incoming) -> Incoming | None:
             return self.opens_to
 
-        context = cast(Context, SimpleNamespace(ledger=self.ledger, authority=SimpleNamespace(admin_room_id=ROOM)))
+        context = cast(Context, SimpleNamespace(units=self.units, authority=SimpleNamespace(admin_room_id=ROOM)))
         running = asyncio.create_task(Undecryptable(context, self.receiver, decrypt, patience_ms).run())
         try:
             yield
@@ -63,13 +64,13 @@ class Stage:
         seen = -1
         async with asyncio.timeout(5):
             while True:
-                async with self.ledger.database.transaction() as tx:
+                async with self.units.database.transaction() as tx:
                     readable = [event for _, event in await inbox.pending(tx)]
                     unread = await inbox.undecryptable(tx)
                     sending = await tx.one("SELECT COUNT(*) FROM outbox")
                 if (len(readable), len(unread), sending and sending[0]) == (pending, locked, answers):
                     return readable
-                seen = await self.ledger.wait_for_change(seen, None)
+                seen = await self.units.wait_for_change(seen, None)
 
 
 @pytest_asyncio.fixture
@@ -77,7 +78,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     database = Database(tmp_path / "lethe.db")
     await database.open()
     clock = itertools.count(1_000)
-    yield Stage(Ledger(database, Texts(), lambda: next(clock), lambda: ROOM))
+    yield Stage(UnitsOfWork(database, Texts(), lambda: next(clock), CurrentAdminRoom(ROOM)))
     await database.close()
 
 

@@ -9,7 +9,8 @@ import sqlite3
 import textwrap
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -26,6 +27,7 @@ from homeserver.accounts.synapse import CALLS
 from removal.plan import STEPS, Kind, Options, Proof, Step, StepSpec
 from storage.database import Database
 from storage.migrations import MIGRATIONS
+from texts import Template
 
 ROOT = FOLDER.parent
 PAGE = (FOLDER / "contributing.md").read_text("utf-8")
@@ -111,15 +113,16 @@ def test_the_command_can_be_typed() -> None:
 
 
 class Said:
-    """An entry that remembers what is asked of it, and the ledger that opens it."""
+    """A unit of work that remembers what is asked of it, with its messages, and what begins it."""
 
     tx = None
 
     def __init__(self) -> None:
         self.replies: list[tuple[str, dict[str, Any]]] = []
         self.audited: list[str] = []
+        self.messages = self
 
-    def entry(self, _event: object) -> Said:
+    def begin(self, _event: object) -> Said:
         return self
 
     async def __aenter__(self) -> Said:
@@ -139,6 +142,7 @@ async def test_the_commands_function_answers(monkeypatch: pytest.MonkeyPatch, tm
     """It runs among the imports of the file where it belongs, and the template takes what it gives."""
     _, function = snippets("A command for moderators", "python")
     space = dict(vars(handlers))
+    space["Template"] = SimpleNamespace(COUNT="count")
     exec(f"from __future__ import annotations\n{function}", space)  # noqa: S102 - our own page
     said = Said()
 
@@ -150,7 +154,7 @@ async def test_the_commands_function_answers(monkeypatch: pytest.MonkeyPatch, tm
         parsed = Parsed(Command("count"), {})
 
     class With:
-        ledger = said
+        units = said
 
     monkeypatch.setattr("storage.requests.listing", listing)
     await space["count"](With, Asked)
@@ -165,7 +169,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, template: str, val
     shutil.copytree(texts.FOLDER / "en", tmp_path / "en")
     (tmp_path / "en" / f"{template}.html").write_text(html)
     monkeypatch.setattr(texts, "FOLDER", tmp_path)
-    return texts.Texts().render(template, **values).body
+    return texts.Texts().render(cast(Template, template), **values).body
 
 
 def test_the_filters_of_the_page_are_those_there_are() -> None:

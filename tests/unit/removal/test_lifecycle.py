@@ -32,7 +32,7 @@ from removal.lifecycle import (
     wake_ts,
 )
 from removal.plan import Media, Step
-from removal.request import ConfirmedBy, Failure, Rules, State, StepState
+from removal.request import ConfirmedBy, Failure, Question, Rules, State, StepState
 from tests.support.made_requests import (
     DAY,
     LEAVER,
@@ -61,21 +61,21 @@ ANY, REQUESTER, OTHER = ConfirmedBy.ANY_MODERATOR, ConfirmedBy.REQUESTER, Confir
 @pytest.mark.parametrize(
     ("confirmed_by", "needs_other", "event", "refusal"),
     [
-        (ANY, False, YES, ""),
-        (ANY, False, SECOND_YES, ""),
+        (ANY, False, YES, None),
+        (ANY, False, SECOND_YES, None),
         (ANY, True, YES, "needs_other"),
-        (ANY, True, SECOND_YES, ""),
-        (REQUESTER, False, YES, ""),
+        (ANY, True, SECOND_YES, None),
+        (REQUESTER, False, YES, None),
         (REQUESTER, False, SECOND_YES, "only_requester"),
         (REQUESTER, True, YES, "needs_other"),
-        (REQUESTER, True, SECOND_YES, ""),
+        (REQUESTER, True, SECOND_YES, None),
         (OTHER, False, YES, "needs_other"),
-        (OTHER, False, SECOND_YES, ""),
+        (OTHER, False, SECOND_YES, None),
         (OTHER, True, YES, "needs_other"),
-        (OTHER, True, SECOND_YES, ""),
+        (OTHER, True, SECOND_YES, None),
     ],
 )
-def test_who_may_confirm(confirmed_by: ConfirmedBy, needs_other: bool, event: Confirmed, refusal: str) -> None:
+def test_who_may_confirm(confirmed_by: ConfirmedBy, needs_other: bool, event: Confirmed, refusal: str | None) -> None:
     """The setting says who may confirm; over the cap it is always somebody else, so that it stays possible."""
     request = moderation(rules=Rules(confirmed_by=confirmed_by, needs_other=needs_other))
     assert decide(request, event, NOW).refusal == refusal
@@ -115,13 +115,13 @@ def test_nobody_approves_or_refuses_their_own_request() -> None:
 
 def test_answers_come_in_order_and_choose_options() -> None:
     """The first open question is the one that is answered; all answered, the prompt follows."""
-    request = own(state=State.ASKING, questions=("erase", "media"))
-    assert decide(request, Answered("media", True), NOW).refusal == "not_asked"
-    first = decide(request, Answered("erase", True), NOW)
+    request = own(state=State.ASKING, questions=(Question.ERASE, Question.MEDIA))
+    assert decide(request, Answered(Question.MEDIA, True), NOW).refusal == "not_asked"
+    first = decide(request, Answered(Question.ERASE, True), NOW)
     assert (first.request.state, first.say) == (State.ASKING, ("question",))
-    second = decide(first.request, Answered("media", True), NOW).request
+    second = decide(first.request, Answered(Question.MEDIA, True), NOW).request
     assert (second.options.erase, second.options.media) == (True, Media.DELETE)
-    assert decide(first.request, Answered("media", False), NOW).request.options.media is Media.KEEP
+    assert decide(first.request, Answered(Question.MEDIA, False), NOW).request.options.media is Media.KEEP
 
 
 # --- expiry ----------------------------------------------------------------------------------------------------------
@@ -131,15 +131,15 @@ END = NOW + 10 * MINUTE
 @pytest.mark.parametrize(
     ("at_ts", "now", "refusal"),
     [
-        (END, END, ""),
-        (END, END + 10 * MINUTE, ""),
+        (END, END, None),
+        (END, END + 10 * MINUTE, None),
         (END, END + 10 * MINUTE + 1, "expired"),
         (END + 1, END + 1, "expired"),
-        (NOW, NOW - DAY, ""),
+        (NOW, NOW - DAY, None),
     ],
     ids=["in time", "in time, heard late", "heard too late", "too late", "our clock was set back"],
 )
-def test_a_confirmation_counts_by_the_homeservers_time(at_ts: int, now: int, refusal: str) -> None:
+def test_a_confirmation_counts_by_the_homeservers_time(at_ts: int, now: int, refusal: str | None) -> None:
     """Pressed before the end it counts, if it is heard at most `expires_after` later."""
     assert decide(moderation(), Confirmed(MODERATOR, at_ts, "$yes"), now).refusal == refusal
     typed = replace(in_state(State.AWAITING_MATRIX_ID), expires_ts=END)
@@ -160,7 +160,7 @@ def test_a_prompt_expires_once_nothing_sent_in_time_can_still_arrive(synced_ts: 
     """While sync lags, a ✅ that was pressed in time may be on its way; but not for ever."""
     decision = decide(moderation(), TimePassed(synced_ts), now)
     assert decision.request.state is (State.EXPIRED if expires else State.AWAITING_CONFIRMATION)
-    assert decision.refusal == ("" if expires else "not_yet")
+    assert decision.refusal == (None if expires else "not_yet")
 
 
 def test_typing_gets_as_long_as_pressing() -> None:

@@ -42,7 +42,7 @@ from removal.lifecycle import (
     wake_ts,
 )
 from removal.plan import Kind, Media, Options, Step, proofs_for, steps_for
-from removal.request import ENDED, ConfirmedBy, Failure, Request, Rules, State, StepState
+from removal.request import ENDED, ConfirmedBy, Failure, Question, Request, Rules, State, StepState
 from tests.support.made_requests import (
     DAY,
     HOUR,
@@ -261,8 +261,8 @@ class Life(RuleBasedStateMachine):
         self.happens(MatrixIDTyped(text, self.now + around))
 
     @alive
-    @rule(question=st.sampled_from(["erase", "media"]), yes=st.booleans())
-    def answer(self, question: str, yes: bool) -> None:
+    @rule(question=st.sampled_from(Question), yes=st.booleans())
+    def answer(self, question: Question, yes: bool) -> None:
         self.happens(Answered(question, yes))
 
     @alive

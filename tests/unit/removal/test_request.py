@@ -21,6 +21,7 @@ from removal.request import (
     WAITING,
     ConfirmedBy,
     Failure,
+    Question,
     Request,
     Rules,
     State,
@@ -46,7 +47,7 @@ REQUESTS = st.builds(
         ),
         max_size=3,
     ).map(tuple),
-    questions=st.lists(st.text(), max_size=2).map(tuple),
+    questions=st.lists(st.sampled_from(Question), max_size=2).map(tuple),
     facts=st.builds(
         Facts,
         threepids=st.lists(st.text(), max_size=2).map(tuple),

@@ -26,7 +26,7 @@ from removal.lifecycle import (
     decide,
 )  # fmt: skip
 from removal.plan import Kind, Step
-from removal.request import Failure, Request, State
+from removal.request import Failure, Question, Request, State
 from tests.support.made_requests import DAY, LEAVER, MINUTE, MODERATOR, NOW, TYPED, YES, failed, in_state, play
 
 
@@ -47,8 +47,10 @@ PAST_END = NOW + 10 * MINUTE + 1
 NAMED = HandoverNamed("!room", MODERATOR)
 SNAPSHOT_STARTED = StepStarted(Step.SNAPSHOT)
 
+LAST_ANSWER = Answered(Question.ERASE, True)
+
 ROWS = (
-    Row(S.ASKING, Answered("erase", True), S.AWAITING_CONFIRMATION, ("prompt",), "the last answer brings the prompt"),
+    Row(S.ASKING, LAST_ANSWER, S.AWAITING_CONFIRMATION, ("prompt",), "the last answer brings the prompt"),
     Row(S.ASKING, Cancelled(LEAVER), S.CANCELLED, ("cancelled",), "questions can be broken off"),
     Row(S.ASKING, TimePassed(PAST_END), S.EXPIRED, ("expired",), "questions nobody answers expire", PAST_END),
     Row(S.ASKING, Replaced(8), S.REPLACED, ("replaced",), "asking anew replaces open questions"),
@@ -115,7 +117,7 @@ def test_transition(row: Row) -> None:
     """Each row of the table does what its sentence says."""
     request = given(row)
     decision = decide(request, row.event, row.now)
-    assert (decision.refusal, decision.request.state, decision.say) == ("", row.then, row.say)
+    assert (decision.refusal, decision.request.state, decision.say) == (None, row.then, row.say)
     assert decision.request != request
 
 

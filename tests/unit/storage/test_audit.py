@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from removal.audit_action import AuditAction
 from storage import audit
 from storage.database import Database, Transaction
 
@@ -20,7 +21,7 @@ async def fill(database: Database, count: int = 6) -> str:
     async with database.transaction() as tx:
         for number in range(1, count + 1):
             head = await audit.append(
-                tx, number * 10, "StepDone", request_id=number % 3 or None, actor=MODERATOR, target=SPAMMER,
+                tx, number * 10, AuditAction.STEP_DONE, request_id=number % 3 or None, actor=MODERATOR, target=SPAMMER,
                 why="spam “✅”", step="wait", rooms=number,
             )  # fmt: skip
     return head
@@ -98,7 +99,9 @@ async def test_a_lie_with_a_commitment_of_its_own_shows(database: Database, path
     """Even a forger who knows how rows are made would have to write all later rows anew."""
     await fill(database)
     async with database.transaction() as tx:
-        await audit.append(tx, 40, "StepDone", request_id=1, actor=OTHER, target=SPAMMER, why="spam", step="wait")
+        await audit.append(
+            tx, 40, AuditAction.STEP_DONE, request_id=1, actor=OTHER, target=SPAMMER, why="spam", step="wait"
+        )
     tamper(
         path,
         "UPDATE audit SET (actor, personal, salt, commitment) = "
@@ -160,7 +163,7 @@ async def test_a_row_by_somebody_with_another_program_shows(database: Database) 
 async def test_any_text_can_be_a_reason(database: Database) -> None:
     """Halves of surrogate pairs too, which JSON may hold and no database takes."""
     async with database.transaction() as tx:
-        await audit.append(tx, 1, "StepFailed", why="\ud800 no\x00 \udfff🙂")
+        await audit.append(tx, 1, AuditAction.STEP_FAILED, why="\ud800 no\x00 \udfff🙂")
         (row,) = await audit.find(tx)
     assert (row.personal or {})["why"] == "? no\x00 ?🙂"
     assert (await verify(database)).broken_at is None
@@ -176,7 +179,7 @@ async def test_retention_drops_who_and_why_and_the_chain_still_holds(database: D
         assert [row.id for row in await audit.find(tx, user_id=SPAMMER)] == [6, 5, 4, 3]
         old = (await audit.find(tx, request_id=1))[-1]
         assert (old.id, old.personal, old.actor, old.target) == (1, None, "", "")
-        assert (old.action, old.public) == ("StepDone", {"step": "wait", "rooms": 1})
+        assert (old.action, old.public) == (AuditAction.STEP_DONE, {"step": "wait", "rooms": 1})
         raw = await tx.one("SELECT * FROM audit WHERE id = 1")
         assert raw is not None
         assert not any(word in str(tuple(raw)) for word in ("moderator", "spammer", "spam"))
@@ -214,7 +217,7 @@ async def some(database: Database) -> None:
             (25, 3, SPAMMER, None),
             (40, 3, None, OTHER),
         ):
-            await audit.append(tx, ts, "X", request_id=request_id, actor=actor, target=target)
+            await audit.append(tx, ts, AuditAction.LOOKED, request_id=request_id, actor=actor, target=target)
 
 
 async def ids(tx: Transaction, **wanted: Any) -> list[int]:

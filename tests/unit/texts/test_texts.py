@@ -25,7 +25,7 @@ from storage.audit import AuditRow
 from tests.support.all_decisions import decisions
 from tests.support.hostile_texts import HOSTILE, HOSTILE_ID, problems
 from tests.support.made_requests import MODERATOR, NOW, in_state, moderation, own
-from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Texts, UnknownLanguage, clean
+from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Template, Texts, UnknownLanguage, clean
 
 TEXTS = Texts()
 TEMPLATES = sorted(path.stem for path in (FOLDER / "en").glob("*.html") if not path.stem.startswith("_"))
@@ -215,8 +215,8 @@ def test_every_template_has_its_case() -> None:
 
 
 @pytest.mark.parametrize("h", HOSTILE.values(), ids=HOSTILE.keys())
-@pytest.mark.parametrize("template", CASES)
-def test_no_text_gets_out_of_its_place(template: str, h: str) -> None:
+@pytest.mark.parametrize("template", Template)
+def test_no_text_gets_out_of_its_place(template: Template, h: str) -> None:
     """Whatever strangers are called and write: no markup, no invisible or turning characters, no line of its own, not
     too large, and something to read in plain text."""
     cases = CASES[template](h)
@@ -258,7 +258,7 @@ def test_a_prompt_is_whole_however_hostile_the_account() -> None:
     """Its last line, which says how to answer, is there: nobody escapes removal by a name that makes the message too
     large."""
     for name, h in HOSTILE.items():
-        card = TEXTS.render("card", r=replace(filled(moderation(), h), requester_id=MODERATOR, reason=""))
+        card = TEXTS.render(Template.CARD, r=replace(filled(moderation(), h), requester_id=MODERATOR, reason=""))
         assert "✅ to go on, ❌ to leave it." in card.body, name
         assert "What stays" in card.body
         assert len(card.formatted_body.encode()) < BODY_LIMIT
@@ -267,9 +267,9 @@ def test_a_prompt_is_whole_however_hostile_the_account() -> None:
 def test_a_reason_is_shown_whole() -> None:
     """500 characters may be typed, and all are shown where they matter."""
     reason = "x" * 499 + "y"
-    assert reason in TEXTS.render("card", r=moderation(reason=reason)).body
+    assert reason in TEXTS.render(Template.CARD, r=moderation(reason=reason)).body
     refused = replace(in_state(State.REFUSED), kind=Kind.OWN, ended_because=reason)
-    assert reason in TEXTS.render("own_outcome", r=refused, what="refused").body
+    assert reason in TEXTS.render(Template.OWN_OUTCOME, r=refused, what="refused").body
 
 
 def test_what_no_server_would_take_is_cut() -> None:
@@ -277,7 +277,7 @@ def test_what_no_server_would_take_is_cut() -> None:
     rows = [
         replace(row, personal={"actor": "'" * 255, "target": "🙂" * 60, "why": "\u4e00" * 80}) for row in audit_rows("")
     ]
-    text = TEXTS.render("audit", rows=rows, more=True)
+    text = TEXTS.render(Template.AUDIT, rows=rows, more=True)
     assert problems(text) == []
     assert text.body.endswith("…")
     assert set(re.findall(r"<[^>]*>", text.formatted_body)) == {"<br>"}
@@ -285,7 +285,7 @@ def test_what_no_server_would_take_is_cut() -> None:
 
 def test_plain_text_reads_like_the_formatted_one() -> None:
     """Lists are lists, paragraphs are apart, and nothing of the markup is left."""
-    body = TEXTS.render("dry_run", r=moderation(facts=Facts(displayname="Spam <b>Mer</b>"))).body
+    body = TEXTS.render(Template.DRY_RUN, r=moderation(facts=Facts(displayname="Spam <b>Mer</b>"))).body
     assert "  * @spammer:example.org" in body
     assert "Display name: “Spam <b>Mer</b>”" in body
     assert "\n\nWhat would happen\n" in body
@@ -304,10 +304,10 @@ def test_every_word_of_a_decision_is_heard_by_somebody() -> None:
     }
 
 
-@pytest.mark.parametrize("template", ["card", "own_card", "own_status"])
-def test_no_card_speaks_of_a_future_that_will_not_come(template: str) -> None:
+@pytest.mark.parametrize("template", [Template.CARD, Template.OWN_CARD, Template.OWN_STATUS])
+def test_no_card_speaks_of_a_future_that_will_not_come(template: Template) -> None:
     """Of all requests there can be: one that has ended, or has begun, names no date and nothing that would stop it."""
-    kinds = {Kind.MODERATION} if template == "card" else {Kind.OWN}
+    kinds = {Kind.MODERATION} if template is Template.CARD else {Kind.OWN}
     requests = {(r.state, r.due_ts is None): r for r in (d.request for _, _, d in decisions()) if r.kind in kinds}
     assert {state for state, _ in requests} >= {State.SCHEDULED, State.CANCELLED, State.RUNNING}
     for (state, _), request in requests.items():
@@ -334,7 +334,7 @@ def test_a_language_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.
 def test_a_value_that_is_missing_is_an_error() -> None:
     """A text with a hole in it is never sent."""
     with pytest.raises(jinja2.UndefinedError):
-        TEXTS.render("error")
+        TEXTS.render(Template.ERROR)
     with pytest.raises(KeyError):
         TEXTS.word("refusal", "no_such_reason")
 
@@ -343,7 +343,7 @@ def test_a_value_that_is_missing_is_an_error() -> None:
 def test_the_prefix_of_the_settings_is_what_people_are_told_to_type(prefix: str) -> None:
     """Nowhere does a text insist on another one."""
     texts = Texts(prefix=prefix)
-    hint = texts.render("own_hint").body
+    hint = texts.render(Template.OWN_HINT).body
     assert f"{prefix}deactivate" in hint
     assert ("!deactivate" in hint) is (prefix == "!")
 
@@ -357,7 +357,7 @@ def test_who_keeps_the_account_hears_what_is_gone_all_the_same() -> None:
         StepRecord(Step.THREEPIDS, StepState.FAILED),
     )
     ended = {"state": State.CANCELLED, "steps": steps, "ended_by": MODERATOR}
-    assert "add them again" in TEXTS.render("own_outcome", r=own(**ended), what="cancelled").body
-    assert "stays done" in TEXTS.render("outcome", r=moderation(**ended), what="cancelled").body
+    assert "add them again" in TEXTS.render(Template.OWN_OUTCOME, r=own(**ended), what="cancelled").body
+    assert "stays done" in TEXTS.render(Template.OUTCOME, r=moderation(**ended), what="cancelled").body
     untouched = own(state=State.CANCELLED, ended_by=MODERATOR)
-    assert "add them again" not in TEXTS.render("own_outcome", r=untouched, what="cancelled").body
+    assert "add them again" not in TEXTS.render(Template.OWN_OUTCOME, r=untouched, what="cancelled").body

@@ -16,11 +16,16 @@ from handlers.admin_room.watch import Alarm
 from handlers.command import Command, Problem
 from handlers.direct.commands import for_direct_messages
 from homeserver.encryption.cross_signing import IdentityStatus
+from removal.audit_action import AuditAction
 from removal.facts import Facts, changed_meanwhile
+from removal.lifecycle import (
+    NoChange,
+)
 from removal.plan import Media, Proof, Step
 from removal.protection import Refusal
-from removal.request import State
-from texts import FOLDER, Texts
+from removal.request import Question, State
+from tests.support.all_decisions import decisions
+from texts import FOLDER, Template, Texts
 
 ROOT = Path(__file__).resolve().parents[3]
 WORDS: dict[str, dict[str, str]] = yaml.safe_load((FOLDER / "en" / "words.yaml").read_text("utf-8"))
@@ -46,19 +51,11 @@ def watched() -> set[str]:
     return {name for values in altered for name in changed_meanwhile(Facts(), replace(Facts(), **values))}
 
 
-def refusals() -> set[str]:
-    """What `decide` may answer to something that a person did: a word of a rule, or the state itself."""
-    tree = ast.parse((ROOT / "removal/lifecycle.py").read_text("utf-8"))
-    said = {
-        call.args[0].value
-        for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "_Refused"
-        if call.args and isinstance(call.args[0], ast.Constant)
-    }
+def no_changes() -> set[str]:
+    """What `decide` may answer to something that a person did: a reason of a rule, or the state itself."""
     # These answer the runner and the clock, whom nobody has to tell.
-    not_people = {"not_current", "not_started", "not_releasing", "not_yet"}
-    assert not_people < said
-    return {str(word) for word in said - not_people} | {state.value for state in State}
+    not_people = {NoChange.NOT_CURRENT, NoChange.NOT_STARTED, NoChange.NOT_RELEASING, NoChange.NOT_YET}
+    return {str(each) for each in set(NoChange) - not_people} | {str(state) for state in State}
 
 
 EXPECTED: dict[str, set[str]] = {
@@ -69,7 +66,7 @@ EXPECTED: dict[str, set[str]] = {
     "state": set(State),
     "refusal": set(Refusal),
     "changed": watched(),
-    "not_changed": refusals(),
+    "not_changed": no_changes(),
     "media": set(Media),
     "command": names(MODERATORS),
     "details": names(MODERATORS),
@@ -79,7 +76,8 @@ EXPECTED: dict[str, set[str]] = {
     "own_option": options(PEOPLE),
     "problem": set(Problem),
     "alarm": set(Alarm),
-    "own_question": {"erase", "media"},
+    "own_question": set(Question),
+    "audit_action": set(AuditAction),
 }
 LITERALS: dict[str, tuple[str, ...]] = {
     "remedy": ("engine/failures.py", "engine/redaction.py", "engine/steps.py"),
@@ -102,6 +100,19 @@ def strings(*files: str) -> set[str]:
         tree = ast.parse((ROOT / file).read_text("utf-8"))
         found |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     return found
+
+
+def test_every_template_is_a_file() -> None:
+    """And every file is one, but for those that others include."""
+    assert {f"{template}.html" for template in Template} == {
+        path.name for path in (FOLDER / "en").glob("*.html") if not path.name.startswith("_")
+    }
+
+
+def test_every_event_has_its_audit_actions() -> None:
+    """Where it changed a request, and where it changed nothing."""
+    for kind in {type(event) for _, event, _ in decisions()}:
+        assert {kind.__name__, f"{kind.__name__}Refused"} <= set(AuditAction)
 
 
 def test_every_group_is_known() -> None:
@@ -162,7 +173,7 @@ def test_every_command_is_explained_in_full() -> None:
         for command in commands.all:
             usage = " ".join([f"!{command.name}", *(f"[{option.shown}]" for option in command.options)])
             shown = [(option.shown, option.name) for option in command.options]
-            text = texts.render("help_command", words=words, name=command.name, usage=usage, options=shown)
+            text = texts.render(Template.HELP_COMMAND, words=words, name=command.name, usage=usage, options=shown)
             assert usage in text.body
             assert all(option.shown in text.body for option in command.options)
             assert "…" not in text.body

@@ -1,0 +1,224 @@
+"""What people are told, as rows in the outbox: a request's card, announcements, answers. Written in the transaction of
+the unit of work that they belong to, and sent by the outbox sender once that is committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from engine.announcements import YES_NO, To, messages
+from removal.incoming import Incoming
+from removal.lifecycle import Event, NoChange, Notice
+from removal.plan import Kind
+from removal.request import ACTING, OPEN, Request, State
+from storage import audit, conversations, outbox, requests
+from storage.database import Transaction
+from texts import Template, Text, Texts, plain
+
+LEAVE = "lethe.leave"
+"""In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
+PROGRESS_MS = 1_500
+"""How long an edit that shows progress waits for a newer one to take its place."""
+
+
+@dataclass(slots=True)
+class CurrentAdminRoom:
+    """The room that the bot obeys now. It changes when the admin room is upgraded."""
+
+    room_id: str
+
+
+class Messages:
+    """The messages of one unit of work."""
+
+    def __init__(self, tx: Transaction, now: int, instance: str, texts: Texts, admin_room: CurrentAdminRoom) -> None:
+        """
+        Args:
+            now: in milliseconds since 1970.
+            instance: this installation's mark in transaction ids, so that a new database never repeats an old one's.
+        """
+        self._tx = tx
+        self._now = now
+        self._instance = instance
+        self._texts = texts
+        self._admin_room = admin_room
+
+    async def show_card(self, request: Request) -> None:
+        """The request's own message: sent once, with its reactions, and edited from then on."""
+        card = self._txn(request, "card")
+        room_id = await outbox.room_of(self._tx, card)
+        if room_id is None:
+            if request.state is State.AWAITING_CONFIRMATION:
+                content = _message(self._card(request), reply_to=request.command_event_id)
+                await self._put(request.room_id, "card", content, request, txn_id=card)
+                if not request.rules.by_reply:
+                    for key in YES_NO:
+                        await self.react(request, "card", key)
+            return
+        # A person's direct message: it may be another one by now, and nobody reads it once the account is going.
+        gone = room_id != request.room_id or request.state in ACTING or request.touched
+        if request.kind is Kind.OWN and gone:
+            return
+        await outbox.drop_untried(self._tx, request.id, "card.edit.")
+        new = _message(self._card(request))
+        content = {
+            "msgtype": new["msgtype"],
+            # For clients that know no edits: the first line only, since the rest stands in the event once more.
+            "body": f"* {new['body'].partition(chr(10))[0]}",
+            "m.mentions": {},
+            "m.new_content": new,
+            "m.relates_to": {"rel_type": "m.replace"},
+        }
+        purpose = f"card.edit.{request.version}"
+        # While steps follow each other quickly, only the last of them is worth an edit.
+        delay_ms = PROGRESS_MS if request.state in ACTING else 0
+        await self._put(request.room_id, purpose, content, request, relates_to=card, delay_ms=delay_ms)
+
+    def _card(self, request: Request) -> Text:
+        return self._texts.render(Template.CARD if request.kind is Kind.MODERATION else Template.OWN_CARD, r=request)
+
+    async def react(self, request: Request, purpose: str, key: str, room_id: str | None = None) -> None:
+        """Puts a reaction under one of the request's own messages."""
+        await self._put(
+            room_id or request.room_id,
+            f"{purpose}.reaction.{key}",
+            {"m.relates_to": {"rel_type": "m.annotation", "key": key}},
+            request,
+            relates_to=self._txn(request, purpose),
+            event_type="m.reaction",
+        )
+
+    async def card_event_id(self, request: Request) -> str | None:
+        """The event_id of the request's own message, once it was sent."""
+        return await outbox.event_id_of(self._tx, self._txn(request, "card"))
+
+    def words(self, group: str, key: str | Enum, /, **values: Any) -> str:
+        """The words for an enumeration's value, as plain text."""
+        return plain(str(self._texts.word(group, key, **values)))
+
+    def sentence(self, template: Template) -> str:
+        """A text without values, as plain text."""
+        return self._texts.render(template).body
+
+    async def announce(self, request: Request, what: Notice, event: Event | None = None) -> None:
+        """Says, as new messages, what became of a request: an edit alone is repainted by some clients only."""
+        values: dict[str, Any] = {"changed": getattr(event, "what", ())}
+        if what is Notice.DONE:
+            values["head"] = await audit.head(self._tx)
+        for said in messages(request, what):
+            here = said.to is To.ROOM
+            # Moderators may have moved to the admin room's successor meanwhile.
+            at_home = here and request.kind is Kind.OWN
+            room_id = request.room_id if at_home else self._admin_room.room_id
+            text = self._texts.render(said.template, r=request, what=said.what, **values)
+            content = _message(
+                text,
+                reply_to=request.command_event_id if here and room_id == request.room_id else None,
+                mention=request.requester_id if said.rings else None,
+            )
+            # A question is known by what it asks: other things may happen before it is answered.
+            which = request.questions[0] if what is Notice.QUESTION else str(request.version)
+            purpose = f"{said.what}.{which}" if here else f"{said.template}.{said.what}.{which}"
+            await self._put(room_id, purpose, content, request)
+            for key in said.reactions:
+                await self.react(request, purpose, key, room_id)
+        if what is Notice.DONE and request.kind is Kind.OWN:
+            await self.leave(request.room_id)
+
+    async def show_again(self, request: Request, to: Incoming) -> Request:
+        """Shows where a person's own request stands, in answer to a message of theirs; from then on everything about
+        it is said there."""
+        if request.room_id != to.room_id and request.kind is Kind.OWN and request.state in OPEN:
+            moved = replace(request, room_id=to.room_id, command_event_id=to.event_id)
+            request = await requests.save(self._tx, moved)
+        content = _message(self._texts.render(Template.OWN_STATUS, r=request), reply_to=to.event_id)
+        purpose = f"status.{hashlib.sha256(to.event_id.encode()).hexdigest()[:16]}"
+        await self._put(to.room_id, purpose, content, request)
+        return request
+
+    async def leave(self, room_id: str) -> None:
+        """Has the bot leave a room and forget it, once everything that was to be said there is sent."""
+        await conversations.close(self._tx, room_id)
+        # The bot may be invited into the same room again, and leave it again.
+        txn_id = self._txn_for(f"{room_id} {self._now}", "leave")
+        await self._put(room_id, "leave", {}, txn_id=txn_id, event_type=LEAVE)
+
+    async def reply(self, to: Incoming, template: Template, /, *, once_per: str | None = None, **values: Any) -> None:
+        """Answers a person's message. One answer of a kind per message, however often it is handled.
+
+        Args:
+            once_per: instead, one answer of a kind per whatever this names.
+        """
+        content = _message(self._texts.render(template, **values), reply_to=to.event_id)
+        txn_id = self._txn_for(once_per or to.event_id, template)
+        await self._put(to.room_id, f"reply.{template}", content, txn_id=txn_id)
+
+    async def not_changed(self, to: Incoming, request: Request, why: NoChange | State) -> None:
+        """Answers with the one clear word why a person's reaction or command changed nothing."""
+        over_cap, requester = request.rules.needs_other, request.requester_id
+        await self.reply(
+            to, Template.NOT_CHANGED, request_id=request.id, why=why, requester=requester, over_cap=over_cap
+        )
+
+    async def reply_file(self, to: Incoming, content: dict[str, Any]) -> None:
+        """Answers a person's message with a file that was uploaded."""
+        content = {**content, "m.relates_to": {"m.in_reply_to": {"event_id": to.event_id}}}
+        await self._put(to.room_id, "reply.file", content, txn_id=self._txn_for(to.event_id, "file"))
+
+    async def post(
+        self, room_id: str, template: Template, key: str, /, *, mention: str | None = None, **values: Any
+    ) -> None:
+        """Says something that answers nobody. `key` makes it one message, however often it is asked for."""
+        content = _message(self._texts.render(template, **values), mention=mention)
+        await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
+
+    async def _put(
+        self,
+        room_id: str,
+        purpose: str,
+        content: dict[str, Any],
+        request: Request | None = None,
+        *,
+        txn_id: str | None = None,
+        relates_to: str | None = None,
+        event_type: str = "m.room.message",
+        delay_ms: int = 0,
+    ) -> None:
+        if txn_id is None:
+            if request is None:
+                raise ValueError("a message needs a request or a transaction id of its own")
+            txn_id = self._txn(request, purpose)
+        await outbox.put(
+            self._tx,
+            txn_id=txn_id,
+            room_id=room_id,
+            purpose=purpose,
+            content=content,
+            now=self._now,
+            event_type=event_type,
+            request_id=request.id if request else None,
+            relates_to=relates_to,
+            delay_ms=delay_ms,
+        )
+
+    def _txn(self, request: Request, purpose: str) -> str:
+        return f"lethe.{self._instance}.{request.reference}.{purpose}"
+
+    def _txn_for(self, key: str, kind: str) -> str:
+        return f"lethe.{self._instance}.{hashlib.sha256(key.encode()).hexdigest()[:24]}.{kind}"
+
+
+def _message(text: Text, *, reply_to: str | None = None, mention: str | None = None) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "msgtype": "m.text" if mention else "m.notice",
+        "body": text.body,
+        "format": "org.matrix.custom.html",
+        "formatted_body": text.formatted_body,
+        "m.mentions": {"user_ids": [mention]} if mention else {},
+    }
+    if reply_to:
+        content["m.relates_to"] = {"m.in_reply_to": {"event_id": reply_to}}
+    return content
