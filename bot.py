@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not given or given[0] not in ("run", "check", "audit", "accept", "-h", "--help"):
         given = ["run", *given]
     options = parser.parse_args(given)
-    os.umask(0o077)  # whatever is written from here on is for the owner alone
+    os.umask(0o077)  # files created from here on are readable by the owner only
     try:
         settings = load(options.config)
         Texts(settings.language)

@@ -491,7 +491,7 @@ def _nearest(path: str) -> str | None:
     return next(iter(difflib.get_close_matches(path, known, n=1, cutoff=0.6)), None)
 
 
-# --- what works but deserves a word ----------------------------------------------------------------------------------
+# --- valid settings worth a warning ----------------------------------------------------------------------------------
 
 
 def warnings(path: Path, settings: Settings) -> list[str]:

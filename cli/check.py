@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Mark(StrEnum):
-    """How a look turned out."""
+    """The result of one check."""
 
     GOOD = "✓"
     WARNING = "!"
@@ -67,7 +67,7 @@ class Report:
 
 
 async def main(settings: Settings, warnings: list[str]) -> int:
-    """Looks at everything.
+    """Runs all checks.
 
     Args:
         warnings: sentences about the settings themselves.
@@ -151,7 +151,7 @@ async def _logged_in(settings: Settings, session: aiohttp.ClientSession, report:
         except DeadToken:
             if home.password is None:
                 raise
-            report.warn("stale_token")  # the bot itself does as we do now: it logs in anew
+            report.warn("stale_token")  # the bot would do the same: log in again
         else:
             if user_id != home.user_id:
                 report.bad("wrong_account", user=user_id, wanted=home.user_id)

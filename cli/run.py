@@ -54,11 +54,11 @@ Answer = TypeVar("Answer")
 
 
 class CannotRun(Exception):
-    """The bot can't run like this; `str()` says what is wrong and how to mend it."""
+    """The bot can't run like this; `str()` says what is wrong and how to fix it."""
 
 
 def now_ms() -> int:
-    """The clock. Milliseconds since 1970."""
+    """The current time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -69,7 +69,7 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) ->
         clock: gives the time in milliseconds since 1970.
 
     Raises:
-        CannotRun: something has to be mended first.
+        CannotRun: something has to be fixed first.
         homeserver.client.credentials.DeadToken: the homeserver doesn't accept the access token any more.
         StorageError: the database can't be used.
     """
@@ -97,7 +97,7 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) ->
 
 
 async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
-    """Waits for a task, or for the end. Whether the task was finished."""
+    """Waits for the task or for `stop`. Returns whether the task was finished; if not, it is cancelled."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -110,13 +110,15 @@ async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
 
 
 async def _arrive(url: str, matrix: MatrixClient) -> None:
-    """Logs in or comes back, on a server on which a deactivation holds; waits as long as it is away.
+    """Logs in, or resumes the stored session, after checking that Synapse keeps the accounts.
+
+    Waits while the homeserver is down.
 
     Raises:
         CannotRun: the server's accounts live in MAS.
         MatrixError: the bot can't be on Matrix like this.
     """
-    # First: such a server refuses a log-in with a password too, and its answer explains nothing.
+    # Checked first: such a server also refuses a log-in with a password, and its error doesn't say why.
     async with aiohttp.ClientSession() as session:
         delegated = await _answered(lambda: uses_mas(Api(session, url, None)))
     if delegated:
@@ -128,7 +130,7 @@ async def _arrive(url: str, matrix: MatrixClient) -> None:
 
 
 async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, database: Database) -> str:
-    """Makes sure that the bot can remove accounts, and says which room it obeys; waits as long as nobody answers.
+    """Makes sure that the bot can remove accounts, and says which room it obeys; waits while the homeserver is down.
 
     Raises:
         CannotRun: it can't, or the room isn't clear.
@@ -143,7 +145,7 @@ async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, dat
 
 
 async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Asks until the homeserver gives an answer that can be used.
+    """Repeats a call until the homeserver gives a usable answer.
 
     Raises:
         DeadToken: the homeserver doesn't accept the access token any more.
@@ -220,7 +222,7 @@ async def _serve(
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if not task.cancelled() and (error := task.exception()):
-                    raise _cause(error)  # better down than half alive
+                    raise _cause(error)  # stop the process rather than run without one of its tasks
     finally:
         for task in (stopping, *tasks):
             task.cancel()
@@ -229,14 +231,14 @@ async def _serve(
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What went wrong first, where a task with tasks of its own failed."""
+    """The first error inside an exception group of a TaskGroup, or the error itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 async def _look_at_admin_room(watch: Watch, upgrade: Upgrade) -> None:
-    """What changed in the admin room while the bot was away."""
+    """Reports what changed in the admin room while the bot was not running, and follows an upgrade of the room."""
     await _answered(watch.look)
     await _answered(upgrade.look)
 

@@ -1,1 +1,1 @@
-"""Carries decisions out: stores them, runs the steps on the homeserver, sends the messages."""
+"""Carries out decisions: stores them, runs the steps on the homeserver, and sends the messages."""

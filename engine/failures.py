@@ -1,4 +1,4 @@
-"""How a step fails, and what kind of failure each of the homeserver's errors is."""
+"""How a step fails, and which kind of failure each homeserver error is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Problem(Exception):
     Args:
         failure: what follows from it.
         cause: one plain sentence, fit for people and the log.
-        remedy: names the words that tell a person what to do.
+        remedy: key of the text (`texts/`, group `remedy`) that tells a person what to do.
         retry_after: seconds that the homeserver asks to wait.
         answer: what to remember of the attempt.
     """

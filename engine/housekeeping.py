@@ -1,4 +1,4 @@
-"""What goes by itself after a while: files that were sent, old traces, names in the audit."""
+"""Deletes what has reached the end of its retention: sent files, old event ids, personal values in the audit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ DAY_MS = 86_400_000
 KEEP_TRACE_DAYS = 30
 """How long handled events and sent messages that belong to no request leave a trace (their ids, not their content)."""
 LOOK_EVERY = 60.0
-"""Seconds between looks for files whose time is over."""
+"""Seconds between two checks for expired files."""
 
 
 class Files(Protocol):
-    """What is needed of the door to files."""
+    """What is needed of homeserver.client.files."""
 
     async def delete(self, uri: str) -> None:
-        """Takes a file off the server; one that is gone already is no error."""
+        """Deletes a file from the server; a file that is already gone is not an error."""
 
 
 class Housekeeping:
-    """Looks after all that for as long as it runs."""
+    """Runs the clean-up once a day, and the deletion of files every minute."""
 
     def __init__(self, units: UnitsOfWork, files: Files, retention: timedelta | None) -> None:
         """Args: retention: how long the audit keeps names; None is for ever."""

@@ -21,7 +21,7 @@ from texts import Template, Text, Texts, plain
 LEAVE = "lethe.leave"
 """In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
 PROGRESS_MS = 1_500
-"""How long an edit that shows progress waits for a newer one to take its place."""
+"""Milliseconds for which a progress edit is held back, so that a newer one can replace it."""
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Messages:
                     for key in YES_NO:
                         await self.react(request, "card", key)
             return
-        # A person's direct message: it may be another one by now, and nobody reads it once the account is going.
+        # The direct message may be another room by now, and nobody can read it once the account is being removed.
         gone = room_id != request.room_id or request.state in ACTING or request.touched
         if request.kind is Kind.OWN and gone:
             return
@@ -73,7 +73,7 @@ class Messages:
             "m.relates_to": {"rel_type": "m.replace"},
         }
         purpose = f"card.edit.{request.version}"
-        # While steps follow each other quickly, only the last of them is worth an edit.
+        # While steps follow each other quickly, only the last one is shown.
         delay_ms = PROGRESS_MS if request.state in ACTING else 0
         await self._put(request.room_id, purpose, content, request, relates_to=card, delay_ms=delay_ms)
 
@@ -104,13 +104,13 @@ class Messages:
         return self._texts.render(template).body
 
     async def announce(self, request: Request, what: Notice, event: Event | None = None) -> None:
-        """Says, as new messages, what became of a request: an edit alone is repainted by some clients only."""
+        """Sends new messages about a change of a request: some clients don't notify about an edit of the card."""
         values: dict[str, Any] = {"changed": getattr(event, "what", ())}
         if what is Notice.DONE:
             values["head"] = await audit.head(self._tx)
         for said in messages(request, what):
             here = said.to is To.ROOM
-            # Moderators may have moved to the admin room's successor meanwhile.
+            # The admin room may have been upgraded since the request was made.
             at_home = here and request.kind is Kind.OWN
             room_id = request.room_id if at_home else self._admin_room.room_id
             text = self._texts.render(said.template, r=request, what=said.what, **values)
@@ -119,7 +119,7 @@ class Messages:
                 reply_to=request.command_event_id if here and room_id == request.room_id else None,
                 mention=request.requester_id if said.rings else None,
             )
-            # A question is known by what it asks: other things may happen before it is answered.
+            # The purpose holds the question itself: the request's version may change before it is answered.
             which = request.questions[0] if what is Notice.QUESTION else str(request.version)
             purpose = f"{said.what}.{which}" if here else f"{said.template}.{said.what}.{which}"
             await self._put(room_id, purpose, content, request)
@@ -147,17 +147,17 @@ class Messages:
         await self._put(room_id, "leave", {}, txn_id=txn_id, event_type=LEAVE)
 
     async def reply(self, to: Incoming, template: Template, /, *, once_per: str | None = None, **values: Any) -> None:
-        """Answers a person's message. One answer of a kind per message, however often it is handled.
+        """Answers a person's message. A message handled twice gets one answer of a kind.
 
         Args:
-            once_per: instead, one answer of a kind per whatever this names.
+            once_per: limits it to one answer of this kind for each value of this, instead of for each message.
         """
         content = _message(self._texts.render(template, **values), reply_to=to.event_id)
         txn_id = self._txn_for(once_per or to.event_id, template)
         await self._put(to.room_id, f"reply.{template}", content, txn_id=txn_id)
 
     async def not_changed(self, to: Incoming, request: Request, why: NoChange | State) -> None:
-        """Answers with the one clear word why a person's reaction or command changed nothing."""
+        """Answers why a person's reaction or command changed nothing."""
         over_cap, requester = request.rules.needs_other, request.requester_id
         await self.reply(
             to, Template.NOT_CHANGED, request_id=request.id, why=why, requester=requester, over_cap=over_cap
@@ -171,7 +171,7 @@ class Messages:
     async def post(
         self, room_id: str, template: Template, key: str, /, *, mention: str | None = None, **values: Any
     ) -> None:
-        """Says something that answers nobody. `key` makes it one message, however often it is asked for."""
+        """Sends a message that isn't an answer. The same `key` and template never make a second message."""
         content = _message(self._texts.render(template, **values), mention=mention)
         await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
 

@@ -1,4 +1,4 @@
-"""Takes in what a sync brought: it is written down and committed together with the token. Nothing is acted on here."""
+"""Stores what a sync brought, in one transaction with the sync token. Nothing is acted on here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from storage.database import Transaction
 
 SINCE = "since"
 CLOCKS_DIFFER_MS = 1_000
-"""How far the homeserver's clock may be behind ours before a reaction in time is taken for late."""
+"""Milliseconds that the homeserver's clock may be behind ours before a reaction in time counts as late."""
 POLL_MS = 30_000
-"""How long a sync waits for something to tell, where nothing has to be known earlier."""
+"""Milliseconds that a sync may wait for events, where no deadline comes earlier."""
 SHORTEST_POLL_MS = 250
 INVITE = "lethe.invite"
 """The type under which an invite waits in the inbox; no homeserver sends it in a timeline."""
 
 
 class Receiver:
-    """The inbox's door. `store` is what the sync loop calls for every batch."""
+    """Fills the inbox. The sync loop calls `store` for every batch."""
 
     def __init__(self, units: UnitsOfWork, bot_id: str) -> None:
         self._units = units
@@ -37,7 +37,7 @@ class Receiver:
     async def store(self, batch: SyncBatch) -> None:
         """Stores a batch. Raises: StorageError; then nothing of it was stored and it will be brought again."""
         async with self._units.begin() as unit:
-            # What was said before the bot ever listened isn't meant for it.
+            # What was sent before the bot's first sync isn't meant for it.
             events = [] if batch.first else await self._meant_for_us(unit.tx, batch.events)
             for event in events:
                 if self._matters(event):
@@ -65,7 +65,7 @@ class Receiver:
         return event.sender != self._bot_id or event.state_key is not None
 
     async def _meant_for_us(self, tx: Transaction, events: list[Incoming]) -> list[Incoming]:
-        """Leaves out what was said in a room before the bot joined it: a server shows some of it to newcomers.
+        """Drops events sent in a room before the bot joined it: a server shows some of it to newcomers.
 
         In a direct message, what was said since the invitation is meant for the bot too.
         """

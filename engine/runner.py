@@ -1,4 +1,4 @@
-"""Brings every request forward: steps whose time has come, prompts that expire, removals that are due.
+"""Moves every request forward: steps that are due, prompts that expire, scheduled removals.
 
 Intent, act, outcome: each step is stored as started before it is done, and its outcome after. A restart goes on from
 the rows alone.
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SIDE_BY_SIDE = 4
 """Requests worked on at once: above four, Synapse only answers later, not more (measured, see docs/design.md)."""
 WAITS = frozenset({Step.REDACT, Step.WAIT})
-"""Steps that mostly wait for what Synapse does in the background."""
+"""Steps that mostly wait for background work of the homeserver."""
 LONGEST_NAP_MS = 30_000
 NUDGES_APART = 30.0
 """Seconds."""
@@ -101,7 +101,7 @@ class Runner:
                 seen = await self._units.wait_for_change(seen, nap)
 
     async def _look(self, tasks: asyncio.TaskGroup) -> float:
-        """Starts what is due; returns after how many seconds to look again."""
+        """Starts what is due; returns the seconds until the next look."""
         now = self._units.clock()
         at_once, self._at_once = self._at_once, False
         async with self._units.database.transaction() as tx:
@@ -205,9 +205,9 @@ class Runner:
         return (await unit.apply(request, StepStarted(record.step))).request, record.step
 
     async def _attempt(self, request: Request, step: Step) -> Event | None:
-        """Does a step; None where the last look before the first change said no."""
+        """Does a step; None where the check before the first change ended the request."""
         try:
-            # Who only waits for the homeserver's own work keeps nobody else waiting.
+            # A step that only waits for the homeserver's background work gives its slot to other requests.
             async with contextlib.nullcontext() if step in WAITS else self._slots:
                 answer = await self._do(step, request)
             self._outage.answered()
@@ -269,4 +269,4 @@ class Runner:
 
 
 class _GivenUp(Exception):
-    """The request was ended while a step was waiting."""
+    """The request ended while a step was waiting."""

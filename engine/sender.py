@@ -86,7 +86,7 @@ class OutboxSender:
                         continue
                     if self._outage.on:
                         if self._busy:
-                            continue  # one is enough to find out; its end wakes us
+                            continue  # one attempt is enough to find out; when it ends, this loop wakes up
                         ready = max(ready, loop_time + self._outage.seconds())
                     if ready > loop_time:
                         next_try = min(next_try or ready, ready)
@@ -104,7 +104,7 @@ class OutboxSender:
         except asyncio.CancelledError:
             raise
         except Exception:
-            # One message that can't be built must not hold up the others for ever.
+            # A message that can't be built must not block the others.
             log.exception("message %s to %s can't be sent", message.purpose, message.room_id)
             await self._give_up(message)
         finally:
@@ -155,7 +155,7 @@ class OutboxSender:
             self._all_paused_until = max(self._all_paused_until, now + wait + 0.05)
             log.info("the homeserver limits our messages: waiting %.1f s", wait)
             return
-        # A dead token says nothing about the message: it goes out once there is a new one.
+        # An invalid token says nothing about the message: it is sent once there is a new one.
         lasting = isinstance(error, Refused) and not isinstance(error, Forbidden | NotFound | BadToken)
         gone = isinstance(error, Forbidden | NotFound) and message.room_id != self._admin_room.room_id
         if lasting or gone:
@@ -172,7 +172,7 @@ class OutboxSender:
             await outbox.dropped(tx, message.seq)
 
     def nudge(self) -> None:
-        """The homeserver answers again: nobody waits any longer."""
+        """The homeserver answers again: all waits end now."""
         self._paused_until.clear()
         self._waits.clear()
         self._outage.answered()

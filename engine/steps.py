@@ -1,7 +1,7 @@
 """The steps themselves: each is safe to repeat, and gives back what the homeserver answered.
 
-A step that can't succeed raises `Problem`, or lets the door's own errors through; `engine.failures.classify` says what
-kind of failure each is. Nothing in here believes that a 200 means it happened: what matters is read back.
+A step that can't succeed raises `Problem`, or lets a HomeserverError through; `engine.failures.classify` says what
+kind of failure each is. A 200 is never taken as proof: what matters is read back.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Steps:
         return user
 
     async def _snapshot(self, request: Request) -> Answer:
-        """What later steps and the receipt need, and can't find out any more once they began."""
+        """Records what later steps and the receipt need and can't be read once the removal has begun."""
         user = await self._account(request)
         rooms = await self._accounts.joined_rooms(request.target_id)
         answer = {
@@ -103,7 +103,7 @@ class Steps:
         return {"erase": request.options.erase, "id_server_unbind_result": unbound}
 
     async def _wait(self, request: Request) -> Answer:
-        """Until all rooms are left, and still are a moment later: a profile change shortly before a deactivation
+        """Waits until all rooms are left, and still are a moment later: a profile change shortly before a deactivation
         can make the account join rooms again that it had left. A second deactivation repairs that."""
         repairs = 0
         while True:
@@ -131,7 +131,7 @@ class Steps:
             delay = min(delay * 1.5, 5.0)
 
     async def _media(self, request: Request) -> Answer:
-        """Deletes all files, a hundred at a time, or takes them out of reach as evidence."""
+        """Deletes all uploaded files, a hundred at a time, or quarantines them."""
         if request.options.media is Media.QUARANTINE:
             quarantined = await self._accounts.quarantine_media(request.target_id)
             files = await self._accounts.media(request.target_id)
@@ -147,7 +147,7 @@ class Steps:
         return {"sso_links": len(providers)}
 
     async def _release(self, request: Request) -> Answer:
-        """Clears the suspension mark: it outlives a deactivation, and the account would come back mute.
+        """Clears the suspension mark: it outlives a deactivation, and a reactivated account couldn't write.
 
         Where a removal is given up, a suspension that somebody else had put before stays.
         """

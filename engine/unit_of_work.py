@@ -32,7 +32,7 @@ class UnknownRequest(Exception):
 
 
 class UnitOfWork:
-    """One transaction. Everything said and changed in it happens together."""
+    """One transaction. All changes and messages in it are committed together."""
 
     def __init__(self, tx: Transaction, now: int, messages: Messages) -> None:
         """Args: now: in milliseconds since 1970."""
@@ -81,7 +81,7 @@ class UnitOfWork:
             return decision
         saved = await requests.save(self.tx, decision.request)
         decision = replace(decision, request=saved)
-        # Who begins a step is no news: the request itself holds it, and the audit hears how it went.
+        # No row for the start of a step: the request holds it, and the audit gets its outcome.
         if not isinstance(event, StepStarted) and (not isinstance(event, TimePassed) or decision.say):
             await self.audit(audit_action.of_change(event), saved, actor=actor, why=why, **_public(event, decision))
         await self.messages.show_card(saved)
@@ -90,7 +90,7 @@ class UnitOfWork:
         return decision
 
     async def store_facts(self, request: Request, facts: Facts) -> Request:
-        """Keeps what was found out about an account after its prompt was shown, and shows it."""
+        """Stores facts found after the prompt was shown, and updates the prompt."""
         saved = await requests.save(self.tx, replace(request, facts=facts))
         await self.messages.show_card(saved)
         return saved
@@ -132,7 +132,7 @@ class UnitsOfWork:
         self._admin_room = admin_room
         self.changed = asyncio.Condition()
         self.changes = 0
-        """How many were committed; with `changed`, nobody misses one."""
+        """Number of committed units; compared in `wait_for_change`, so that no change is missed."""
 
     @asynccontextmanager
     async def begin(self, event: Incoming | None = None) -> AsyncIterator[UnitOfWork]:
@@ -150,7 +150,7 @@ class UnitsOfWork:
         await self.notify()
 
     async def notify(self) -> None:
-        """Wakes everybody who waits for work."""
+        """Wakes all tasks in `wait_for_change`."""
         async with self.changed:
             self.changes += 1
             self.changed.notify_all()

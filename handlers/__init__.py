@@ -1,1 +1,1 @@
-"""Reads what people write, checks who may ask for what, and asks for decisions."""
+"""Reads messages and reactions, checks who may do what, and applies decisions."""

@@ -1,4 +1,4 @@
-"""Who may do what, read from the homeserver at the very moment somebody asks. Nothing here is remembered."""
+"""Who may do what, read from the homeserver each time it is needed. Nothing is cached."""
 
 from __future__ import annotations
 

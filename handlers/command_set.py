@@ -24,7 +24,7 @@ HELP = Command("help", arguments=(Argument("command", Kind.WORD, required=False)
 
 
 class Commands(Generic[CommandT]):
-    """The commands of one place."""
+    """The commands of the admin room, or of direct messages."""
 
     def __init__(
         self, prefix: str, words: str, table: tuple[tuple[Command, Handler[CommandT]], ...], *, audited: bool = False

@@ -1,4 +1,4 @@
-"""What every handler has at hand."""
+"""What every handler gets: the services it may use, and the command it was called for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from removal.incoming import Incoming
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The doors a handler may use: the units for what is decided, the authority for who may, Synapse for look-ups."""
+    """The services a handler may use: units of work for changes, authority for permissions, accounts for look-ups."""
 
     units: UnitsOfWork
     authority: Authority
@@ -32,7 +32,7 @@ class Context:
         return self.settings.homeserver.server_name
 
     async def done(self, event: Incoming) -> bool:
-        """Marks an event as handled that nothing follows from. Always True: it needs no more attention."""
+        """Marks an event as handled without any effect. Always returns True, as handlers do for a handled event."""
         async with self.units.begin(event):
             return True
 

@@ -1,8 +1,8 @@
-"""From the inbox to the gate of the room where it was said, and the error boundary around all that follows.
+"""Takes events from the inbox to the handlers of their room, and is the error boundary around all of them.
 
-Events of one room are handled one after the other, rooms side by side and in turn, so that one in which very much is
-said keeps nobody waiting. An event is done once a handler's entry is committed; where the homeserver can't be asked, it
-stays and is tried again.
+Events of one room are handled one after the other, rooms concurrently and in turn, so that a busy room doesn't delay
+the others. An event is done once a handler's unit of work is committed; where the homeserver can't be asked, it stays
+and is tried again.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Dispatcher:
             return await self._incident(event, error)
 
     async def _incident(self, event: Incoming, error: Exception) -> bool:
-        """People get a reference, the log gets the cause, and the event is done: it would fail again."""
+        """Shows people a reference, logs the traceback, and marks the event as handled: it would fail again."""
         incident = f"E-{secrets.token_hex(3).upper()}"
         log.error("%s: event %s in %s", incident, event.event_id, event.room_id, exc_info=error)
         async with self._context.units.begin(event) as unit:
@@ -120,7 +120,7 @@ class Dispatcher:
         return True
 
     async def _handle(self, event: Incoming) -> bool:
-        """Where was it said? Everything that isn't ours ends here without a word."""
+        """Hands the event to the handlers of its room; events of other rooms are dropped."""
         if event.type == INVITE:
             return await self._invites.answer(event)
         if event.sender != self._context.bot_id or event.state_key is not None:

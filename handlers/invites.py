@@ -22,8 +22,8 @@ INVITES_PER_10_MINUTES = 3
 """More invitations of one person are left alone."""
 
 
-class Door(Protocol):
-    """What is needed of the Matrix door."""
+class Client(Protocol):
+    """What is needed of the Matrix client."""
 
     async def join(self, room_id: str) -> None: ...
 
@@ -33,9 +33,9 @@ class Door(Protocol):
 class Invites:
     """Answers invitations."""
 
-    def __init__(self, context: Context, door: Door, upgrade: Upgrade) -> None:
+    def __init__(self, context: Context, client: Client, upgrade: Upgrade) -> None:
         self._context = context
-        self._door = door
+        self._client = client
         self._upgrade = upgrade
         self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, context.units.clock)
 
@@ -43,7 +43,7 @@ class Invites:
         """Answers one invitation; True once it needs no more attention. Raises: HomeserverError."""
         try:
             if event.room_id == self._context.authority.admin_room_id:
-                await self._door.join(event.room_id)
+                await self._client.join(event.room_id)
                 log.info("joined the admin room %s, invited by %s", event.room_id, event.sender)
                 await self._audit(event, AuditAction.INVITE_ACCEPTED)
             elif not self._throttle.allows(event.sender):
@@ -62,14 +62,14 @@ class Invites:
         if refusal is not None:
             async with self._context.units.begin() as unit:
                 why = unit.messages.words("declined", refusal, server=self._context.server_name)
-            await self._door.leave(event.room_id, why)
+            await self._client.leave(event.room_id, why)
             await self._audit(event, AuditAction.INVITE_DECLINED, refusal)
             return
         # Known as a conversation before the bot is in it: what is said right after the join finds its way.
         async with self._context.units.begin() as unit:
             await conversations.open_with(unit.tx, event.room_id, event.sender, unit.now)
         try:
-            await self._door.join(event.room_id)
+            await self._client.join(event.room_id)
         except (Forbidden, NotFound):
             async with self._context.units.begin() as unit:
                 await conversations.close(unit.tx, event.room_id)

@@ -127,7 +127,7 @@ class Recheck:
         if withdrawn is None and not gone:
             return False
         async with self._context.units.begin() as unit:
-            # Between a date's confirmation and the date lie weeks: whoever lost the right meanwhile decides nothing.
+            # Weeks may pass between the confirmation and the date: a person who lost the right meanwhile doesn't count.
             decided = withdrawn or Cancelled(self._context.bot_id, unit.messages.sentence(Template.CONFIRMER_GONE))
             await unit.apply(await unit.request(request.id), decided)
         return True

@@ -1,4 +1,4 @@
-"""Counts that would keep a prompt waiting are finished here, beside everything else, and put into the prompt."""
+"""Finishes slow counts of rooms with a sole admin in the background, and adds the result to the prompt."""
 
 from __future__ import annotations
 
@@ -63,6 +63,6 @@ class SoleAdminCounter:
             except HomeserverError as error:
                 log.warning("the rooms of request %d can't be counted yet: %s", request_id, error)
                 return None
-            except Exception:  # a count is worth no crash
+            except Exception:  # a failed count must not stop the bot
                 log.exception("the rooms of request %d can't be counted", request_id)
                 return None

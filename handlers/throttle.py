@@ -1,4 +1,4 @@
-"""How much one person may ask for in a while, so that nobody keeps the bot from answering the others."""
+"""Rate limits per person, so that nobody keeps the bot from answering others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 REMEMBERED = 10_000
-"""People whose last doings are remembered at most: a flood of names doesn't fill the memory."""
+"""Number of people remembered at most, so that a flood of accounts doesn't fill the memory."""
 
 
 class Throttle:

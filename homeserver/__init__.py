@@ -1,1 +1,1 @@
-"""All communication with the homeserver, in three packages."""
+"""All communication with the homeserver: client, encryption, account administration."""

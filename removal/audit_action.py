@@ -1,4 +1,4 @@
-"""What the audit has rows of."""
+"""The kinds of audit rows."""
 
 from __future__ import annotations
 

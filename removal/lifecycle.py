@@ -436,12 +436,12 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
         return Decision(r)
     if not r.began_final_step and (r.kind is Kind.OWN or e.failure is Failure.IMPOSSIBLE):
         return _give_up(r, State.FAILED, now, None, e.cause)
-    # Nobody may say that nothing happened, or that all did: a person has to look.
+    # Neither "nothing happened" nor "done" would be true: a person has to look.
     return Decision(replace(r, state=State.BLOCKED, retry_ts=None), (Notice.BLOCKED,))
 
 
 def _mute_too_long(r: Request, now: int) -> bool:
-    """Whether a person who asked for their own removal can't write for long, and it isn't getting on."""
+    """Whether a person's own account has been suspended for too long without progress."""
     suspend = r.record(Step.SUSPEND)
     since = suspend.started_ts if suspend else None
     return r.kind is Kind.OWN and not r.began_final_step and since is not None and now - since > MUTE_AT_MOST_MS

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """Whose wish a removal is."""
+    """Who asks for a removal: a moderator, or the account's owner."""
 
     MODERATION = "moderation"
     OWN = "own"

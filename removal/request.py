@@ -1,4 +1,4 @@
-"""A removal request: a durable value with a life one can read. Times are milliseconds since 1970."""
+"""A removal request: an immutable value that is stored after each change. Times are milliseconds since 1970."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Failure(StrEnum):
     """The kinds of failure of a step, and what follows from each."""
 
     PASSING = "passing"  # tried again, by itself
-    NEEDS_PERSON = "needs_person"  # somebody has to mend something first
+    NEEDS_PERSON = "needs_person"  # somebody has to fix something first
     IMPOSSIBLE = "impossible"  # nothing would help
 
 

@@ -177,7 +177,7 @@ def _fits(row: Row, before: str) -> bool:
         public = json.loads(row["public"])
         fits = _hash(before, row["ts"], row["action"], row["request_id"], public, row["commitment"]) == row["hash"]
     except (ValueError, TypeError, AttributeError, KeyError):
-        return False  # what isn't even readable was not written by us
+        return False  # an unreadable row wasn't written by Lethe
     return bool(fits)
 
 

@@ -157,7 +157,7 @@ async def _to_the_end(work: Coroutine[Any, Any, object]) -> None:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        task.exception()  # whatever became of it, it was called off
+        task.exception()  # the task was cancelled, whatever the statement's result
         raise cancelled
     await task
 

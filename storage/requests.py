@@ -27,7 +27,7 @@ async def add(tx: Transaction, request: Request) -> Request:
 
 
 async def save(tx: Transaction, request: Request) -> Request:
-    """Stores a request as it is now. Its version must be the one stored: nobody overwrites what he hasn't seen."""
+    """Stores a request as it is now. Its version must be the one stored: no change is overwritten unseen."""
     newer = replace(request, version=request.version + 1)
     changed = await tx.run(
         "UPDATE requests SET state = ?, room_id = ?, open = ?, confirmed_ts = ?, wake_ts = ?, version = ?, data = ? "

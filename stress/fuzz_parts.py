@@ -109,7 +109,7 @@ def _about(path: str, ids: tuple[str, ...]) -> dict[str, Any] | None:
     return None
 
 
-class Door:
+class Client:
     """What the handlers use of Matrix beside asking: joins and leaves, noted and never done."""
 
     def __init__(self) -> None:
@@ -211,7 +211,7 @@ class Fuzzed:
         home = {"url": "http://127.0.0.1:1", "user_id": BOT, "password": "none"}
         file.write_text(yaml.safe_dump({"homeserver": home, "admin_room": ADMIN, "data_dir": str(directory), **chosen}))
         settings = config.load(file, {})
-        self.paper, self.door, self.complaints = Paper(), Door(), Complaints()
+        self.paper, self.client, self.complaints = Paper(), Client(), Complaints()
         self.machine: Any = open_machine(directory / "keys.db", BOT, "BOT")
         directory_of_devices = Directory(self.paper, self.machine.learn_devices, log)
         self._crypto = Crypto(self.paper, self.machine, directory_of_devices, log)
@@ -232,13 +232,13 @@ class Fuzzed:
         units = UnitsOfWork(self.database, Texts(), self.clock, self.admin_room)
         context = Context(units, authority, Synapse(self.paper), settings, Files(self.paper))
         watch = Watch(context)
-        upgrade = Upgrade(context, self.door, watch)
+        upgrade = Upgrade(context, self.client, watch)
         self._receiver = Receiver(units, BOT)
         self._dispatcher = Dispatcher(
             context,
-            AdminRoomGate(context, for_admin_room("!"), ModeratorIdentities(context, self.door), watch, upgrade),
+            AdminRoomGate(context, for_admin_room("!"), ModeratorIdentities(context, self.client), watch, upgrade),
             DirectGate(context, for_direct_messages("!")),
-            Invites(context, self.door, upgrade),
+            Invites(context, self.client, upgrade),
         )
         self._unreadable = Undecryptable(context, self._receiver, self._reader.read)
         self._authority = authority

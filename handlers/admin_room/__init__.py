@@ -1,1 +1,1 @@
-"""What moderators can do in the admin room, and the watch over that room."""
+"""The moderators' commands and confirmations, and the checks of the admin room itself."""

@@ -18,7 +18,7 @@ ASKED = "approval."
 
 
 async def reacted(context: Context, event: Incoming, request: Request, *, yes: bool) -> None:
-    """✅ or ❌ by a moderator under such a message. ❌ isn't enough: the person reads why."""
+    """Handles ✅ or ❌ by a moderator under such a message. A ❌ alone isn't enough: a reason must be given."""
     if yes and await _over(context, request, event):
         return
     async with context.units.begin(event) as unit:

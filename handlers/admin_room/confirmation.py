@@ -37,7 +37,7 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
     if not room.is_moderator(event.sender):
         return await context.done(event)
     if request is None or sent is None:
-        return False  # perhaps it stands under a message whose event_id we haven't heard yet
+        return False  # it may belong to a message of ours whose event_id we don't know yet
     asks_approval = request.kind is Kind.OWN and sent[1].startswith(approval.ASKED)
     if not asks_approval and (request.kind is not Kind.MODERATION or sent[1] != "card"):
         return await context.done(event)

@@ -1,4 +1,4 @@
-"""The admin room's gates, in order, and what lies behind them: commands, answers and reactions of moderators."""
+"""The checks that every event of the admin room must pass, in order; then moderators' commands and answers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from storage import requests
 from texts import Template
 
 ANSWERS_PER_10_MINUTES = 5
-"""Whoever isn't a moderator gets so many answers; more of their messages are passed over without a word."""
+"""Answers that somebody who isn't a moderator gets within ten minutes; further messages are ignored."""
 
 
 class AdminRoomGate:
-    """Hears everything that is said in the admin room."""
+    """Handles the events of the admin room."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class AdminRoomGate:
         return await self._context.done(event)
 
     async def _changed(self, event: Incoming) -> bool:
-        """The room's state changed. What the event says isn't believed: the room is looked at."""
+        """Handles a state event. Its content isn't used: the room's state is read from the homeserver."""
         joined = event.type == "m.room.member" and event.state_key == self._context.bot_id
         if joined or event.type in WATCHED:
             await self._watch.look()
@@ -96,7 +96,7 @@ class AdminRoomGate:
     def _shut(
         self, event: Incoming, message: Message, room: AdminRoom, *, encrypted: bool
     ) -> tuple[Template, dict[str, Any]] | None:
-        """The first gate that is shut gives the answer."""
+        """The answer of the first check that fails; None where all pass."""
         if message.is_edit:
             return Template.EDITED, {}
         if encrypted and not event.encrypted:

@@ -19,19 +19,19 @@ from texts import Template
 log = logging.getLogger(__name__)
 
 
-class Door(Protocol):
-    """What is needed of the Matrix door."""
+class Client(Protocol):
+    """What is needed of the Matrix client."""
 
     async def identity_of(self, user_id: str) -> str | None:
         """Somebody's master key as it is now. Raises: HomeserverError."""
 
 
 class ModeratorIdentities:
-    """Tells whether a moderator is still the person that was known."""
+    """Compares a moderator's cross-signing identity with the accepted one."""
 
-    def __init__(self, context: Context, door: Door) -> None:
+    def __init__(self, context: Context, client: Client) -> None:
         self._context = context
-        self._door = door
+        self._client = client
 
     @property
     def required(self) -> bool:
@@ -55,7 +55,7 @@ class ModeratorIdentities:
         """
         key = event.identity_key
         if not event.encrypted and self.required:
-            key = await self._door.identity_of(event.sender)
+            key = await self._client.identity_of(event.sender)
         if key is None:
             return "missing" if self.required else None
         return await self._changed(event.sender, key)
@@ -76,7 +76,7 @@ class ModeratorIdentities:
                     room_id, Template.IDENTITY, once, what="changed", user=user_id, key=key, required=self.required
                 )
                 await unit.audit(AuditAction.IDENTITY_CHANGED, actor=user_id, key=key)
-            # Where it isn't required, the people in the room know of it, and that is all.
+            # Where no identity is required, the change is only announced in the room.
             refused = self.required and known is not None and known.accepted != key
             accepted = known.accepted if known is not None and refused else key
             await identities.save(unit.tx, user_id, Known(accepted, key))

@@ -31,8 +31,8 @@ SAID = "upgrade.said"
 """In `meta`: what was said last of an upgrade that wasn't followed."""
 
 
-class Door(Protocol):
-    """What is needed of the Matrix door."""
+class Client(Protocol):
+    """What is needed of the Matrix client."""
 
     async def join(self, room_id: str) -> None: ...
 
@@ -40,9 +40,9 @@ class Door(Protocol):
 class Upgrade:
     """Follows the admin room to its successor."""
 
-    def __init__(self, context: Context, door: Door, watch: Watch) -> None:
+    def __init__(self, context: Context, client: Client, watch: Watch) -> None:
         self._context = context
-        self._door = door
+        self._client = client
         self._watch = watch
         self._lock = asyncio.Lock()
 
@@ -86,7 +86,7 @@ class Upgrade:
         except Refused as error:
             if isinstance(error, Forbidden | BadToken):
                 raise
-            return "", "unknown"  # a tombstone can name anything
+            return "", "unknown"  # a tombstone may name any room id
         if RoomState.from_events(events).predecessor != room.room_id:
             return "", "not_successor"
         membership, inviter = _membership(events, self._context.bot_id)
@@ -119,7 +119,7 @@ class Upgrade:
     async def _follow(self, room: AdminRoom, successor: str, inviter: str) -> None:
         async with self._context.units.begin() as unit:
             await meta.put(unit.tx, JOINING, f"{successor} {inviter}")
-        await self._door.join(successor)
+        await self._client.join(successor)
         async with self._context.units.begin() as unit:
             await meta.put(unit.tx, meta.ADMIN_ROOM, successor)
             await meta.delete(unit.tx, JOINING)

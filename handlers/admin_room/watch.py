@@ -1,4 +1,4 @@
-"""The admin room is watched: what lets others in, shows it to others, or gives somebody power is said, once.
+"""Watches the admin room: whatever lets others in, shows it to others or gives power is announced, once.
 
 What was said is kept, so that a restart says nothing anew, and what changed while the bot was away is said when it
 comes back.
@@ -37,7 +37,7 @@ WATCHED = frozenset(
 
 
 class Alarm(StrEnum):
-    """What people should know of the room that gives the orders. texts/ has the words, under `alarm`."""
+    """What moderators should know about the admin room. texts/ has the words, under `alarm`."""
 
     NOT_ENCRYPTED = "not_encrypted"
     JOIN_RULE = "join_rule"
@@ -82,7 +82,7 @@ class Look:
         return cls(alarms, frozenset(powerful))
 
     def news(self, before: Look | None) -> list[tuple[Alarm, str]]:
-        """What has to be said, compared with the last look. At the very first, whoever has power has it by right."""
+        """The new findings compared with the last look. At the first look, existing power counts as intended."""
         known = before.alarms if before else {}
         said = [(Alarm(name), value) for name, value in self.alarms.items() if known.get(name) != value]
         risen = self.powerful - before.powerful if before else frozenset()

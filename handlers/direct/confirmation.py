@@ -34,7 +34,7 @@ async def reacted(context: Context, event: Incoming) -> bool:
         async with context.units.begin() as unit:
             sent = await outbox.sent_as(unit.tx, found[0])
             if sent is None and await outbox.request_waiting_in(unit.tx, event.room_id):
-                return False  # perhaps it stands under a message whose event_id we haven't heard yet
+                return False  # it may belong to a message of ours whose event_id we don't know yet
             if sent is not None and sent[0] is not None:
                 request, purpose = await requests.get(unit.tx, sent[0]), sent[1]
     if found is None or request is None or request.kind is not Kind.OWN or request.requester_id != event.sender:

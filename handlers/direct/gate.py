@@ -1,4 +1,4 @@
-"""The gates of a direct message, in order, and what lies behind them: a person and their own account."""
+"""The checks that every event of a direct message must pass, in order; then the person's commands and answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRUSTED = frozenset({DeviceTrust.SIGNED, DeviceTrust.UNSIGNED})
 
 
 class DirectGate:
-    """Hears everything that is said in direct messages."""
+    """Handles the events of direct messages."""
 
     def __init__(self, context: Context, commands: Commands[DirectCommand]) -> None:
         self._context = context
@@ -46,7 +46,7 @@ class DirectGate:
             return await self._membership(event, user_id)
         if event.type not in ("m.room.message", "m.reaction") or event.sender != user_id:
             return await self._context.done(event)
-        # Whoever floods it with a stolen session doesn't keep the person from stopping it with another.
+        # Counted apart: a flood by a stolen session must not keep the person from cancelling.
         stops = confirmation.stops(event, self._context.settings.command_prefix)
         if not (self._stops if stops else self._throttle).allows(user_id):
             return await self._context.done(event)
@@ -85,7 +85,7 @@ class DirectGate:
         return True
 
     def _shut(self, event: Incoming, message: Message, state: RoomState) -> Template | None:
-        """The first gate that is shut gives the answer."""
+        """The answer of the first check that fails; None where all pass."""
         if message.is_edit:
             return Template.EDITED
         if state.encrypted and not event.encrypted:
@@ -95,7 +95,7 @@ class DirectGate:
         return None
 
     async def _membership(self, event: Incoming, user_id: str) -> bool:
-        """Somebody came or went."""
+        """Handles a change of membership."""
         membership, who = event.content.get("membership"), event.state_key
         if who in (user_id, self._context.bot_id):
             return await self._over(event) if membership in ("leave", "ban") else await self._context.done(event)
@@ -104,7 +104,7 @@ class DirectGate:
         return await self._context.done(event)
 
     async def _not_alone(self, event: Incoming, user_id: str) -> bool:
-        """A third one is here: nothing about an account is said here any more, and what hasn't begun stops."""
+        """A third person is in the room: the bot says nothing more here, and cancels requests that haven't begun."""
         async with self._context.units.begin(event) as unit:
             await unit.messages.post(event.room_id, Template.OWN_NOT_ALONE, event.room_id, mention=user_id)
             for request in await requests.open_for(unit.tx, user_id):

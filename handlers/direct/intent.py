@@ -1,4 +1,4 @@
-"""Whether somebody says in their own words that they want to be rid of their account. They get the word to type."""
+"""Whether somebody says in their own words that they want their account removed. They are told the command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST = 30
 
 
 def asks_for_removal(message: Message, texts: Texts) -> bool:
-    """Whether a message is such a wish: `!delete`, "please delete my account", "erase me"."""
+    """Whether a message says so: `!delete`, "please delete my account", "erase me"."""
     verbs, objects = (set(texts.words("own_wish")[name].split()) for name in ("verbs", "objects"))
     if message.command is not None:
         return re.split("[-_]", message.command)[0] in verbs

@@ -26,7 +26,7 @@ _ONLY_THERE = ("question.", "matrix_id_asked.", "expired.", "status.", "card")
 
 
 class Opener(Protocol):
-    """What is needed of the Matrix door."""
+    """What is needed of the Matrix client."""
 
     async def open_direct(self, user_id: str, name: str) -> str: ...
 
@@ -34,9 +34,9 @@ class Opener(Protocol):
 class DirectRoomFinder:
     """Asked before each message is sent: which room it goes to."""
 
-    def __init__(self, context: Context, door: Opener) -> None:
+    def __init__(self, context: Context, client: Opener) -> None:
         self._context = context
-        self._door = door
+        self._client = client
 
     async def __call__(self, message: Outgoing) -> str | None:
         """The room; None where nobody is there any more to whom it would mean anything.
@@ -78,7 +78,7 @@ class DirectRoomFinder:
             if account is None or account.deactivated:
                 return None
             name = self._context.units.texts.word("own_room", "name", reference=request.reference)
-            room_id = await self._door.open_direct(user_id, str(name))
+            room_id = await self._client.open_direct(user_id, str(name))
             log.info("%s: opened the direct message %s", request.reference, room_id)
         async with self._context.units.begin() as unit:
             await conversations.open_with(unit.tx, room_id, user_id, unit.now)

@@ -1,4 +1,6 @@
-"""What handlers and engine need of whoever keeps the accounts. `synapse.py` is one implementation.
+"""The interface to the service that keeps the accounts, as handlers and engine need it.
+
+`synapse.py` is one implementation.
 
 Every method raises `homeserver.client.api.HomeserverError`: `Unreachable` and `ServerFault` say that the outcome is
 unknown, `Refused` that nothing was done. No method retries or decides. What each implementation sends for a step stands

@@ -1,4 +1,4 @@
-"""What some refusals of the account administration mean, where the homeserver says so in words only."""
+"""The meaning of some errors of the admin API that have no error code of their own, only a message."""
 
 from __future__ import annotations
 

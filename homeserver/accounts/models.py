@@ -120,7 +120,7 @@ class UserAnswer(Answer):
     external_ids: list[ExternalID]
 
     def user(self) -> User:
-        """The account without what isn't anybody's business."""
+        """The account without personal values."""
         shared = self.model_dump(exclude={"name", "creation_ts", "threepids", "external_ids"})
         return User(
             **shared,

@@ -1,4 +1,4 @@
-"""The one door to Synapse's admin API. One method for each thing asked; no retries, no decisions.
+"""Synapse's admin API, used in this module only. One method for each request; no retries, no decisions.
 
 All paths begin with `/_synapse/admin/` unless they are spelt out; the token's account has to be a server admin.
 Every method raises what homeserver.client.api draws: `Unreachable` and `ServerFault` say that the outcome is unknown,

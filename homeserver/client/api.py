@@ -1,4 +1,4 @@
-"""One small client for JSON APIs over HTTP, and the errors that all doors to a homeserver raise.
+"""A small client for JSON APIs over HTTP, and the errors that every call to a homeserver may raise.
 
     HomeserverError
     ├── Unreachable        no connection, reset, time-out: whether the homeserver acted is UNKNOWN
@@ -46,7 +46,7 @@ _READABLE = "@:!$#+~"  # what is left as it is when an id is shown in an error
 
 
 class HomeserverError(Exception):
-    """Something asked of a homeserver didn't come about."""
+    """A call to a homeserver failed."""
 
 
 class Unreachable(HomeserverError):

@@ -38,7 +38,7 @@ class Backoff:
         self._failures = 0
 
     def next_wait(self, error: HomeserverError) -> float:
-        """Seconds to wait after one failure more. What a 429 asks for is obeyed, and a little more for luck."""
+        """Seconds to wait after one failure more. What a 429 asks for is obeyed, plus a small random addition."""
         ceiling = min(self._limit, self._first * 2 ** min(self._failures, 16))
         self._failures += 1
         wait = self._random.uniform(ceiling / 2, ceiling)

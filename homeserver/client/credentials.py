@@ -1,4 +1,4 @@
-"""What this bot keeps of itself on the disk: who it is, its keys, and the lock that lets only one of it run."""
+"""The bot's files in its data directory: credentials, keys, and the lock that lets only one process run."""
 
 from __future__ import annotations
 

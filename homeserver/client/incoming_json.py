@@ -1,12 +1,12 @@
-"""The one door for JSON that a homeserver sends: behind it, every text can be stored, printed and sent.
+"""Reads the JSON that a homeserver sends, so that every text in it can be stored, printed and sent.
 
 JSON may hold halves of surrogate pairs (`"\\ud800"`), which no UTF-8 has: writing one to the database, the log or an
 address raises. Whoever may put a text into an event or a room's state could stop the bot with it, and to drop the
 whole answer would hide everybody else's events. So each half becomes U+FFFD, the sign for what can't be read; nothing
 is left out, so that nothing seems to be gone that is there.
 
-Identifiers don't run together by that: no Matrix ID, event id or server name holds U+FFFD, so that a mended one can
-only be taken for another that is broken, too. Where a key is mended into one that is there already, that one stays.
+This doesn't make two identifiers equal: no Matrix ID, event id or server name holds U+FFFD, so that a changed one can
+only be confused with another broken one. Where a key is changed into one that is there already, that one stays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bot on Matrix: who it is, what it hears, what it says. The one door to nio; the rest of the program knows none.
+"""The bot's Matrix client: session, sync and sending. Only homeserver/ uses nio; the rest of the program doesn't.
 
 Matrix ── start ───▶ store (lock, credentials) · login · machine (keys) · crypto · identity (cross-signing)
        ── sync ────▶ sync ─▶ timeline (reads, decrypts, drops forgeries) ─▶ devices (whose device?)
@@ -343,7 +343,7 @@ def _event_id(answer: Mapping[str, Any]) -> str:
 
 
 class _Quiet(logging.Handler):
-    """Hands what a library says on to our log, for whoever looks closely."""
+    """Passes a library's log records on to our log at debug level."""
 
     def __init__(self, log: logging.Logger) -> None:
         super().__init__()
@@ -354,7 +354,7 @@ class _Quiet(logging.Handler):
 
 
 def quiet_nio(log: logging.Logger) -> None:
-    """nio warns of what any stranger can send; that is no news for people."""
+    """nio warns about events that any stranger can send; they are logged at debug level only."""
     nio = logging.getLogger("nio")
     if not any(isinstance(handler, _Quiet) for handler in nio.handlers):
         nio.propagate = False

@@ -1,4 +1,4 @@
-"""Who the bot is when it starts: the device it was before, or a new one where that can't be helped.
+"""The bot's device at the start: the one it had before, or a new one where that isn't possible.
 
 A device is known to others by its keys. A device whose keys are gone must not get new ones: to everybody else that
 looks like an attack, and clients refuse it. So the bot then becomes a new device, and only with the password.

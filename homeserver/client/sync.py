@@ -1,4 +1,4 @@
-"""The sync loop: asks, fills gaps, hands over, and only then moves on.
+"""The sync loop: requests a batch, fills gaps in timelines, has it stored, and only then goes on to the next.
 
 Source: client-server API, "Syncing" (`GET /sync`), `GET /rooms/{roomId}/messages`.
 """
@@ -50,7 +50,7 @@ async def usual_poll_ms() -> int:
 
 
 class _Stopped(Exception):
-    """It is time to go."""
+    """`stop` was set."""
 
 
 class Sync:
@@ -145,8 +145,8 @@ class Sync:
         while True:
             try:
                 result = await _unless(stop, ask())
-            except HomeserverError as error:  # a refusal too: nobody mends it by our leaving
-                if isinstance(error, BadToken) and error.errcode:  # without a code it isn't the homeserver that speaks
+            except HomeserverError as error:  # retried after a refusal too: stopping the bot wouldn't help
+                if isinstance(error, BadToken) and error.errcode:  # else not the homeserver's answer
                     raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
                 self._failing = True
                 wait = self._backoff.next_wait(error)
@@ -223,7 +223,7 @@ class Sync:
                 read = await self._reader.read(event)
             except (HomeserverError, DiskError):
                 raise
-            except Exception:  # an event that we fail to understand must not keep the next ones from us
+            except Exception:  # an event that can't be read must not stop the ones after it
                 self._log.exception("Dropped %s of %s in %s.", event.event_id, event.sender, room_id)
                 continue
             if read is not None:

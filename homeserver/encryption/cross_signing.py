@@ -1,4 +1,4 @@
-"""The bot's own cross-signing identity: made once, kept beside the keys, never replaced behind anybody's back.
+"""The bot's own cross-signing identity: made once, stored beside the device keys, and never replaced automatically.
 
 Clients that follow MSC4153 neither read nor write to a device that its owner hasn't signed. So the bot signs its own.
 

@@ -34,7 +34,7 @@ _CLAIM_TIMEOUT_MS = 10_000
 _CLAIM_PAUSE = 300.0
 """Seconds in which a device that gave us no one-time key isn't asked again."""
 _MEND_PAUSE = 3600.0
-"""Seconds in which a broken Olm channel isn't mended again."""
+"""Seconds before a broken Olm channel may be replaced again."""
 
 
 class Undecryptable(Exception):
@@ -247,7 +247,7 @@ class Crypto:
         """
         session_id, ciphertext = content.get("session_id"), content.get("ciphertext")
         if content.get("algorithm") != MEGOLM:
-            raise Undecryptable  # a client of another age; its owner is told in time that it couldn't be read
+            raise Undecryptable  # an outdated client; the sender is told later that the message couldn't be read
         if not isinstance(session_id, str) or not isinstance(ciphertext, str):
             raise Forged("not of the form of a Megolm message")
         session = self._machine.sessions.get(session_id)

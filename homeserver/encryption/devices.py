@@ -1,4 +1,4 @@
-"""Whose device wrote this? The devices and identities of people, asked of the homeserver and checked by ourselves.
+"""Other people's devices and identities, from the homeserver and with their signatures verified.
 
 Source: client-server API, "End-to-end encryption" (`/keys/query`, device lists in `/sync`), "Cross-signing".
 """

@@ -1,4 +1,4 @@
-"""nio's Olm machine and its store, with what nio leaves open closed. Nothing here waits or speaks HTTP.
+"""nio's Olm machine and its store, with checks that nio lacks. Nothing here is asynchronous or uses HTTP.
 
 nio is used as an engine for Olm and Megolm only. Its client is not: it believes state found in decrypted events, ends
 its sync on a bad to-device message, and never refreshes keys by itself. What differs from nio's own machine:
@@ -25,7 +25,7 @@ from homeserver.client.credentials import LostKeys, private_directory, private_f
 from homeserver.encryption.signing import Device
 
 DiskError = OperationalError
-"""The disk is full or can't be written: nothing that a message could have caused."""
+"""The disk is full or can't be written. A message can't cause this."""
 
 _CLAIMS_MAX = 5
 """So many devices of one user may say that one session is theirs; more is somebody filling our disk."""
@@ -178,7 +178,7 @@ class Machine(Olm):  # type: ignore[misc] # nio has no types for its machine
                     self.store.add_new_session(room_id, session_id)
 
     def tidy(self, sessions_max: int = _SESSIONS_MAX, channels_max: int = _STRANGERS_MAX) -> None:
-        """Throws away what strangers pile up here, after messages were taken in.
+        """Limits how much strangers can store here; called after messages were taken in.
 
         Args:
             sessions_max: Megolm sessions kept of each user.

@@ -24,7 +24,7 @@ from texts import Texts
 BOT = "@lethe:example.org"
 
 
-class Door:
+class Client:
     """Notes what the bot does at it."""
 
     def __init__(self) -> None:
@@ -53,23 +53,23 @@ async def units(tmp_path: Path) -> AsyncIterator[UnitsOfWork]:
     await database.close()
 
 
-def invites(units: UnitsOfWork, door: Door) -> Invites:
+def invites(units: UnitsOfWork, client: Client) -> Invites:
     """For a bot of example.org."""
     policy = Policy(BOT, 50, (), False, ())
     authority = SimpleNamespace(policy=policy, admin_room_id="!admins")
     context = SimpleNamespace(units=units, authority=authority, server_name="example.org", bot_id=BOT)
-    return Invites(cast(Context, context), door, cast(Upgrade, NoUpgrade()))
+    return Invites(cast(Context, context), client, cast(Upgrade, NoUpgrade()))
 
 
 async def test_a_person_of_another_server_is_told_where_to_go(units: UnitsOfWork) -> None:
     """Declined, with the reason in the leaving: their own server's people. No conversation is kept."""
-    door = Door()
+    client = Client()
     event = Incoming("$1", "!direct", "@person:elsewhere.example", INVITE, {}, 1)
     async with units.begin() as unit:
         await inbox.add(unit.tx, event, unit.now)
-    assert await invites(units, door).answer(event)
-    ((room_id, reason),) = door.left
-    assert room_id == "!direct" and "Ask the people who run your own server" in reason and door.joined == []
+    assert await invites(units, client).answer(event)
+    ((room_id, reason),) = client.left
+    assert room_id == "!direct" and "Ask the people who run your own server" in reason and client.joined == []
     async with units.database.transaction() as tx:
         assert await conversations.with_whom(tx, "!direct") is None
         assert await inbox.pending(tx) == []
@@ -77,10 +77,10 @@ async def test_a_person_of_another_server_is_told_where_to_go(units: UnitsOfWork
 
 async def test_a_flood_from_elsewhere_is_left_alone(units: UnitsOfWork) -> None:
     """After some answers within ten minutes, invitations of the same person cost nothing any more."""
-    door = Door()
-    answering = invites(units, door)
+    client = Client()
+    answering = invites(units, client)
     for number in range(50):
         assert await answering.answer(Incoming(f"${number}", f"!{number}", "@one:elsewhere.example", INVITE, {}, 1))
-    assert len(door.left) == INVITES_PER_10_MINUTES
+    assert len(client.left) == INVITES_PER_10_MINUTES
     await answering.answer(Incoming("$other", "!other", "@another:elsewhere.example", INVITE, {}, 1))
-    assert door.left[-1][0] == "!other"
+    assert client.left[-1][0] == "!other"
