@@ -1,4 +1,5 @@
-"""Writes docs/steps.md and docs/commands.md from what the program itself follows: `python -m docs.generate`.
+"""Writes docs/steps.md and docs/commands.md from what the program itself follows, and what translators work on:
+`python -m docs.generate`.
 
 A test fails where the pages differ from what this makes.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from docs import messages
 from handlers.admin_room.commands import for_admin_room
 from handlers.command import Command, usage
 from handlers.direct.commands import for_direct_messages
@@ -19,13 +21,15 @@ from removal.lifecycle import BACK_OFF_MS, TRANSITIONS
 from removal.plan import STEPS, Kind, Media, Options, Proof, StepSpec, proofs_for, steps_for
 from removal.request import State
 from removal.times import format_duration
-from texts import Texts
+from texts import Group, Texts
 
 FOLDER = Path(__file__).parent
 PREFIX = "!"
 TEXTS_LANGUAGE = "en"
 
 _NOTE = "<!-- Written by `python -m docs.generate` from the code and texts/. Change those, then run it. -->"
+_MODERATORS: tuple[Group, Group, Group] = ("command", "details", "option")
+_PEOPLE: tuple[Group, Group, Group] = ("own_command", "own_details", "own_option")
 _EVERYTHING = Options(erase=True, redact=True, media=Media.DELETE, forget_sso=True, handover=(("*", "@user"),))
 
 
@@ -71,9 +75,9 @@ def commands(texts: Texts) -> str:
         "Under a prompt only ✅ confirms. ✔, ☑, 👍 and their like do nothing, and the bot says so once. ❌ stops it,"
         " and so do ✖, ✗ and ✘.",
         "## In the admin room, for moderators",
-        *(line for command in for_admin_room(PREFIX).all for line in _command(texts, command, "")),
+        *(line for command in for_admin_room(PREFIX).all for line in _command(texts, command, _MODERATORS)),
         "## In a direct message, about one's own account",
-        *(line for command in for_direct_messages(PREFIX).all for line in _command(texts, command, "own_")),
+        *(line for command in for_direct_messages(PREFIX).all for line in _command(texts, command, _PEOPLE)),
     )
 
 
@@ -127,12 +131,13 @@ def _state(texts: Texts, state: State) -> tuple[str, str, str]:
     return f"`{state.value}`", _markdown(texts.word("state", state)), ", ".join(events) or "nothing: it has ended"
 
 
-def _command(texts: Texts, command: Command, words: str) -> Iterator[str]:
+def _command(texts: Texts, command: Command, words: tuple[Group, Group, Group]) -> Iterator[str]:
     yield f"### `{usage(command, PREFIX)}`"
-    yield _sentence(_markdown(texts.word(f"{words}command", command.name)))
-    yield _markdown(texts.word(f"{words}details", command.name))
+    line, details, option_words = words
+    yield _sentence(_markdown(texts.word(line, command.name)))
+    yield _markdown(texts.word(details, command.name))
     yield "\n".join(
-        f"- `{option.shown}`: {_markdown(texts.word(f'{words}option', command.name + option.name))}"
+        f"- `{option.shown}`: {_markdown(texts.word(option_words, command.name + option.name))}"
         for option in command.options
     )
 
@@ -157,6 +162,7 @@ def main() -> None:
     texts = Texts(TEXTS_LANGUAGE, PREFIX)
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(texts), encoding="utf-8")
+    messages.main()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from removal.plan import Kind
 from removal.request import ACTING, OPEN, Request, State
 from storage import audit, conversations, outbox, requests
 from storage.database import Transaction
-from texts import Template, Text, Texts, plain
+from texts import Group, Template, Text, Texts, plain
 
 LEAVE = "lethe.leave"
 """In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
@@ -95,7 +95,7 @@ class Messages:
         """The event_id of the request's own message, once it was sent."""
         return await outbox.event_id_of(self._tx, self._txn(request, "card"))
 
-    def words(self, group: str, key: str | Enum, /, **values: Any) -> str:
+    def words(self, group: Group, key: str | Enum, /, **values: Any) -> str:
         """The words for an enumeration's value, as plain text."""
         return plain(str(self._texts.word(group, key, **values)))
 

@@ -1,25 +1,33 @@
-"""Every sentence that a person reads: templates, a folder per language; plain text is derived from the same source."""
+"""Every sentence that a person reads: English templates, and gettext catalogues for other languages.
+
+Plain text is derived from the same source.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import yaml
 from inscriptis import get_text
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup, escape
 
 from removal.ids import reference
+from texts.catalogue import Catalogue
+from texts.catalogue import UnknownLanguage as UnknownLanguage
+from texts.formats import Formats
+from texts.template import Group as Group
 from texts.template import Template as Template
 
 FOLDER = Path(__file__).parent
+SOURCE = "en"
+"""The language that the templates are written in, and the name of their folder."""
 BODY_LIMIT = 40_000
 """Bytes that HTML and plain text together may take as JSON, which writes other alphabets at up to three times their
 size: an encrypted event of 49,000 bytes is refused by homeservers."""
@@ -75,46 +83,65 @@ def _seen(char: str, before: str) -> str:
     return "\ufffd" if category[0] == "C" or char in _UNSEEN else char
 
 
-class UnknownLanguage(ValueError):
-    """There are no texts in this language. `str()` names the setting and what would be right."""
-
-
 class Texts:
-    """Renders the templates of one language."""
+    """Renders the templates in one language."""
 
-    def __init__(self, language: str = "en", prefix: str = "!") -> None:
-        folder = FOLDER / language
-        if not folder.is_dir():
-            known = ", ".join(sorted(p.name for p in FOLDER.iterdir() if (p / "words.yaml").exists()))
-            raise UnknownLanguage(f"language: got {language!r}; there are: {known}")
-        self._words: dict[str, dict[str, str]] = yaml.safe_load((folder / "words.yaml").read_text("utf-8"))
+    def __init__(self, language: str = SOURCE, prefix: str = "!") -> None:
+        """
+        Raises:
+            UnknownLanguage: there is no catalogue for it.
+        """
+        catalogue = Catalogue(FOLDER / "locale", language, SOURCE)
+        formats = Formats(catalogue.locale, catalogue.gettext)
         self._environment = Environment(
-            loader=FileSystemLoader(folder),
+            loader=FileSystemLoader(FOLDER / SOURCE),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=_finalize,
+            extensions=["jinja2.ext.i18n"],
         )
-        self._environment.filters.update(
-            code=_code, time=_time, date=_date, span=_span, sentence=_sentence, short=_short, whole=_whole
-        )
-        self._environment.globals.update(
-            word=self.word, words=self.words, prefix=prefix, ref=reference
-        )  # also seen by `words.yaml`
+        self._environment.policies["ext.i18n.trimmed"] = True
+        # Our own instead of `install_gettext_translations`: what is put into a sentence has to be cleaned like any
+        # other value, and Jinja passes values to gettext without `finalize`.
+        self._environment.newstyle_gettext = True  # type: ignore[attr-defined] # the extension adds it
 
-    def word(self, group: str, key: str | Enum, /, **values: Any) -> Markup:
+        def gettext(message: str, **values: Any) -> Markup:
+            return _filled(catalogue.gettext(message), values)
+
+        def ngettext(singular: str, plural: str, count: int, **values: Any) -> Markup:
+            return _filled(catalogue.ngettext(singular, plural, count), values)
+
+        self._environment.filters.update(
+            code=_code, sentence=_sentence, short=_short, whole=_whole, listed=lambda each: _listed(formats, each),
+            time=formats.time, date=formats.date, span=formats.span, ago=formats.ago,
+        )  # fmt: skip
+        self._environment.globals.update(
+            gettext=gettext, ngettext=ngettext, word=self.word, words=self.words, prefix=prefix, ref=reference
+        )
+
+    def word(self, group: Group, key: str | Enum, /, **values: Any) -> Markup:
         """The words for one value of an enumeration, e.g. `word("refusal", "server_admin", user=…)`.
+
+        Args:
+            group: a file in `texts/en/words/`.
+            key: the name of a block in it; a `-` in it is a `_` there.
 
         Raises:
             KeyError: there are none; a test holds the words to the code's enumerations.
         """
-        name = str(key.value if isinstance(key, Enum) else key)
-        return Markup(self._environment.from_string(self._words[group][name]).render(**values).strip())  # noqa: S704 - autoescaped
+        name = str(key.value if isinstance(key, Enum) else key).replace("-", "_")
+        try:
+            template = self._environment.get_template(f"words/{group}.html")
+        except TemplateNotFound as error:
+            raise KeyError(group) from error
+        shown = "".join(template.blocks[name](template.new_context(values)))
+        return Markup(shown.strip())  # noqa: S704 - rendered with autoescape
 
-    def words(self, group: str) -> dict[str, str]:
-        """All the words of a group, as they stand in the file."""
-        return self._words[group]
+    def words(self, group: Group) -> frozenset[str]:
+        """The keys of a group, each with `_` for `-`."""
+        return frozenset(self._environment.get_template(f"words/{group}.html").blocks)
 
     def render(self, template: Template, /, **values: Any) -> Text:
         """Renders a template.
@@ -152,6 +179,16 @@ def _finalize(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
+def _filled(message: str, values: dict[str, Any]) -> Markup:
+    """A sentence of ours, or its translation, with strangers' values in it."""
+    return Markup(message) % {name: _finalize(value) for name, value in values.items()}  # noqa: S704 - ours
+
+
+def _listed(formats: Formats, values: Iterable[Any]) -> Markup:
+    """One after the other, with commas or what the language has for them."""
+    return formats.listed([_finalize(value) for value in values])
+
+
 def _code(value: str) -> Markup:
     return Markup("<code>{}</code>").format(clean(value))
 
@@ -169,34 +206,3 @@ def _whole(value: str) -> Markup:
 def _sentence(value: str) -> str:
     """With a full stop at its end, and one only."""
     return value if value.endswith((".", "!", "?", "…")) else value + "."
-
-
-def _moment(ts: int | None) -> datetime | None:
-    """None where nothing is known, or where it's no time that has a date."""
-    try:
-        return None if ts is None else datetime.fromtimestamp(ts / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _time(ts: int | None) -> str:
-    moment = _moment(ts)
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "unknown"
-
-
-def _date(ts: int | None) -> str:
-    moment = _moment(ts)
-    return f"{moment:%A}, {moment.day} {moment:%B %Y, %H:%M} UTC" if moment else "unknown"
-
-
-def _span(ms: int) -> str:
-    """A length of time in the two largest units that matter."""
-    seconds = max(0, round(ms / 1000))
-    if seconds < 10 and ms % 1000:
-        return f"{ms / 1000:.1f} s"
-    parts = []
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
-    return " ".join(parts[:2]) or "0 seconds"

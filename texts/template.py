@@ -1,8 +1,9 @@
-"""The templates by name."""
+"""The templates, and the groups of words, by name."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Template(StrEnum):
@@ -54,3 +55,36 @@ class Template(StrEnum):
     UPGRADE = "upgrade"
     USAGE_ERROR = "usage_error"
     WATCH = "watch"
+
+
+Group = Literal[
+    "accept",
+    "alarm",
+    "audit",
+    "audit_action",
+    "changed",
+    "check",
+    "command",
+    "declined",
+    "details",
+    "handover_problem",
+    "media",
+    "not_changed",
+    "option",
+    "option_problem",
+    "own_command",
+    "own_details",
+    "own_option",
+    "own_question",
+    "own_room",
+    "own_wish",
+    "problem",
+    "proof",
+    "refusal",
+    "remedy",
+    "result",
+    "state",
+    "step",
+    "step_name",
+]
+"""Each names a file in texts/en/words/, without its ending: the words for the values of one enumeration."""

@@ -13,7 +13,7 @@ LONGEST = 30
 
 def asks_for_removal(message: Message, texts: Texts) -> bool:
     """Whether a message says so: `!delete`, "please delete my account", "erase me"."""
-    verbs, objects = (set(texts.words("own_wish")[name].split()) for name in ("verbs", "objects"))
+    verbs, objects = (set(texts.word("own_wish", name).split()) for name in ("verbs", "objects"))
     if message.command is not None:
         return re.split("[-_]", message.command)[0] in verbs
     said = [word for each in message.words[:LONGEST] for word in re.findall(r"\w+", each.text.lower())]

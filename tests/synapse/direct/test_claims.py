@@ -1,8 +1,9 @@
 """Everything that is said to people about what a removal does to their account is true of a real Synapse.
 
 CLAIMS is the list: each sentence of the explanation (texts/en/_own_plan.html for people, _plan.html for moderators,
-with the steps of words.yaml) and the test that proves it. A sentence that isn't in the list fails `test_every_claim_…`,
-so no text can promise anything new without a proof. Each removal here is the real bot's, from command to receipt.
+with the steps of words/step.html) and the test that proves it. A sentence that isn't in the list fails
+`test_every_claim_…`, so no text can promise anything new without a proof. Each removal here is the real bot's, from
+command to receipt.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ import textwrap
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 import yaml
+from jinja2 import Environment
 
 import config
 import texts
@@ -42,11 +43,13 @@ def snippets(section: str, language: str) -> list[str]:
     return [textwrap.dedent(code) for _, code in found]
 
 
-def words(section: str) -> dict[str, dict[str, str]]:
-    """The words that a section adds."""
-    (snippet,) = snippets(section, "yaml")
-    loaded: dict[str, dict[str, str]] = yaml.safe_load(snippet)
-    return loaded
+def words(section: str) -> dict[str, set[str]]:
+    """The keys of the words that a section adds to each group, under the names of their files."""
+    found: dict[str, set[str]] = {}
+    for snippet in snippets(section, "html"):
+        for file, lines in re.findall(r"\{# texts/en/words/(\w+)\.html #\}\n((?:\{% block .*\n)+)", snippet):
+            found[file] = set(Environment(extensions=["jinja2.ext.i18n"], autoescape=True).from_string(lines).blocks)
+    return found
 
 
 def test_every_file_that_is_named_exists() -> None:
@@ -108,8 +111,8 @@ def test_the_command_can_be_typed() -> None:
     parsed = parse(command, message, "test")
     assert isinstance(parsed, Parsed) and parsed.flag("--all")
     added = words("A command for moderators")
-    assert set(added["command"]) == set(added["details"]) == {command.name}
-    assert set(added["option"]) == {command.name + option.name for option in command.options}
+    assert added["command"] == added["details"] == {command.name}
+    assert added["option"] == {(command.name + option.name).replace("-", "_") for option in command.options}
 
 
 class Said:
@@ -175,9 +178,9 @@ def rendered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, template: str, val
 def test_the_filters_of_the_page_are_those_there_are() -> None:
     """The ones in its list, each used by the templates."""
     listed = SECTIONS["A text"].partition("Filters: ")[2].partition("`word(")[0]
-    used = "".join(path.read_text("utf-8") for path in (texts.FOLDER / "en").iterdir())
+    used = "".join(path.read_text("utf-8") for path in (texts.FOLDER / "en").rglob("*.html"))
     named = re.findall(r"`(\w+)`", listed)
-    assert set(named) == {"code", "time", "date", "span", "short", "whole", "sentence"}
+    assert set(named) == {"code", "time", "date", "span", "short", "whole", "sentence", "listed"}
     assert all(re.search(rf"\|\s*{name}\b", used) for name in named)
 
 
@@ -199,9 +202,9 @@ def test_the_step_belongs_to_what_is_there() -> None:
     assert all(calls for calls in CALLS.values())
     assert "shadow_banned" in User.model_fields and f"Proof.{proof_name}" in proof and f"Step.{name}: self._" in row
     added = words("A step with its proof")
-    assert [list(added[group]) for group in ("step", "step_name", "result")] == [[value]] * 3
-    assert list(added["proof"]) == [proof_value]
-    assert set(added) <= set(yaml.safe_load((texts.FOLDER / "en" / "words.yaml").read_text("utf-8")))
+    assert [added[group] for group in ("step", "step_name", "result")] == [{value}] * 3
+    assert added["proof"] == {proof_value}
+    assert set(added) <= set(get_args(texts.Group))
 
 
 def test_the_setting_is_one() -> None:

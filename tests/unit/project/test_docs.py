@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import messages
 from docs.generate import FOLDER, PAGES
 from handlers.admin_room.commands import for_admin_room
 from handlers.direct.commands import for_direct_messages
@@ -26,6 +27,11 @@ def test_a_page_is_what_the_code_says(name: str) -> None:
     assert (FOLDER / name).read_text("utf-8") == PAGES[name](TEXTS)
 
 
+def test_translators_have_every_sentence() -> None:
+    """Where this fails: run `python -m docs.generate` and commit what it writes."""
+    assert messages.TEMPLATE.read_text("utf-8") == messages.pot()
+
+
 def test_nothing_is_left_out() -> None:
     """Every step with its requests, every proof and state, every command and option."""
     steps, commands = PAGES["steps.md"](TEXTS), PAGES["commands.md"](TEXTS)
@@ -34,7 +40,7 @@ def test_nothing_is_left_out() -> None:
     for spec in STEPS:
         assert all(f"`{call}`" in steps for call in CALLS[spec.step])
         assert f"- When: {spec.chosen_by}" in steps
-    assert all(TEXTS.words("proof")[proof] in steps for proof in Proof)
+    assert all(TEXTS.word("proof", proof) in steps for proof in Proof)
     assert all(f"| `{state}` |" in steps for state in State)
     for table in (for_admin_room("!"), for_direct_messages("!")):
         for command in table.all:

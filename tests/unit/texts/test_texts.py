@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -136,9 +137,9 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
     "help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("command")]}],
     "help_command": lambda h: [
-        {"words": words, "name": name, "usage": h, "options": [(h, o.removeprefix(name)) for o in options(words, name)]}
+        {"words": words, "name": name, "usage": h, "options": [(h, o) for o in options(words, name)]}
         for words in ("", "own_")
-        for name in TEXTS.words(f"{words}command")
+        for name in sorted(TEXTS.words("own_command" if words else "command"))
     ],
     "identity": lambda h: [
         {"what": what, "user": HOSTILE_ID, "key": h, "required": required}
@@ -206,7 +207,8 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
 
 def options(words: str, name: str) -> list[str]:
     """The options that a command has words for."""
-    return [option for option in TEXTS.words(f"{words}option") if option.startswith(f"{name}--")]
+    keys = TEXTS.words("own_option" if words else "option")
+    return [f"--{option}" for command, _, option in (key.partition("__") for key in sorted(keys)) if command == name]
 
 
 def test_every_template_has_its_case() -> None:
@@ -329,6 +331,35 @@ def test_a_language_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.
     for command in ("run", "check"):
         assert bot.main([command, "--config", str(config)]) == 1
         assert "language: got 'xx'; there are: en" in capsys.readouterr().err
+
+
+def test_another_language_is_a_catalogue_and_keeps_strangers_in_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sentences, plurals, dates and lengths of time are the language's; what isn't translated stays in English; what is
+    put into a translation is escaped and cleaned as everywhere."""
+    shutil.copytree(FOLDER / "en", tmp_path / "en")
+    catalogue = tmp_path / "locale" / "de" / "LC_MESSAGES" / "lethe.po"
+    catalogue.parent.mkdir(parents=True)
+    catalogue.write_text(
+        'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n'
+        '"Plural-Forms: nplurals=2; plural=(n != 1);\\n"\n'
+        'msgid "%(user)s is protected by this bot\'s settings (<code>protected_users</code>)."\n'
+        'msgstr "Die Einstellungen (<code>protected_users</code>) schützen %(user)s."\n'
+        'msgid "%(n)s link"\nmsgid_plural "%(n)s links"\n'
+        'msgstr[0] "%(n)s Verknüpfung"\nmsgstr[1] "%(n)s Verknüpfungen"\n'
+    )
+    monkeypatch.setattr("texts.FOLDER", tmp_path)
+    german = Texts("de")
+    protected = german.word("refusal", "protected", user="@<u>\u202e:x")
+    assert protected == "Die Einstellungen (<code>protected_users</code>) schützen <code>@&lt;u&gt;\ufffd:x</code>."
+    links = [german.word("result", "sso", a={"sso_links": n}) for n in (1, 2)]
+    assert links == ["1 Verknüpfung", "2 Verknüpfungen"]
+    assert german.word("proof", "erased") == "marked as erased"
+    past = german.word("option_problem", "past", at_ts=NOW, successor="")
+    assert "Dienstag, 14. November 2023, 22:13 UTC" in past
+    with pytest.raises(UnknownLanguage, match="there are: de, en"):
+        Texts("fr")
 
 
 def test_a_value_that_is_missing_is_an_error() -> None:

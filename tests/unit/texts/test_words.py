@@ -6,10 +6,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-import yaml
 
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.watch import Alarm
@@ -25,10 +24,11 @@ from removal.plan import Media, Proof, Step
 from removal.protection import Refusal
 from removal.request import Question, State
 from tests.support.all_decisions import decisions
-from texts import FOLDER, Template, Texts
+from texts import FOLDER, Group, Template, Texts
 
 ROOT = Path(__file__).resolve().parents[3]
-WORDS: dict[str, dict[str, str]] = yaml.safe_load((FOLDER / "en" / "words.yaml").read_text("utf-8"))
+TEXTS = Texts()
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 MODERATORS = for_admin_room("!").all
 PEOPLE = for_direct_messages("!").all
@@ -58,7 +58,7 @@ def no_changes() -> set[str]:
     return {str(each) for each in set(NoChange) - not_people} | {str(state) for state in State}
 
 
-EXPECTED: dict[str, set[str]] = {
+EXPECTED: dict[Group, set[str]] = {
     "step": set(Step),
     "step_name": set(Step),
     "result": set(Step),
@@ -79,7 +79,7 @@ EXPECTED: dict[str, set[str]] = {
     "own_question": set(Question),
     "audit_action": set(AuditAction),
 }
-LITERALS: dict[str, tuple[str, ...]] = {
+LITERALS: dict[Group, tuple[str, ...]] = {
     "remedy": ("engine/failures.py", "engine/redaction.py", "engine/steps.py"),
     "check": ("cli/check.py",),
     "option_problem": ("handlers/admin_room/deactivate.py", "handlers/admin_room/audit.py"),
@@ -117,20 +117,21 @@ def test_every_event_has_its_audit_actions() -> None:
 
 def test_every_group_is_known() -> None:
     """A group that is added belongs to something here."""
-    assert set(WORDS) == set(EXPECTED) | set(LITERALS)
+    files = {path.stem for path in (FOLDER / "en" / "words").glob("*.html")}
+    assert files == set(GROUPS) == set(EXPECTED) | set(LITERALS)
 
 
 @pytest.mark.parametrize("group", EXPECTED)
-def test_every_value_has_its_words_and_no_words_are_left_over(group: str) -> None:
+def test_every_value_has_its_words_and_no_words_are_left_over(group: Group) -> None:
     """An enumeration and its group are the same list."""
-    assert set(WORDS[group]) == {str(value) for value in EXPECTED[group]}
+    assert TEXTS.words(group) == {str(value).replace("-", "_") for value in EXPECTED[group]}
 
 
 @pytest.mark.parametrize("group", LITERALS)
-def test_no_words_are_left_over_of_what_the_code_names(group: str) -> None:
+def test_no_words_are_left_over_of_what_the_code_names(group: Group) -> None:
     """Each key stands in the code, word for word, or is made of an enumeration's values."""
     made = {f"identity_{status}" for status in IdentityStatus}
-    assert set(WORDS[group]) <= strings(*LITERALS[group]) | made
+    assert TEXTS.words(group) <= strings(*LITERALS[group]) | made
 
 
 def reported() -> Iterator[str]:
@@ -156,24 +157,23 @@ def test_whatever_check_reports_has_words() -> None:
     """And `check` is known to report something."""
     found = set(reported()) | {f"identity_{status}" for status in IdentityStatus}
     assert "admin_room_joined" in found
-    assert found <= set(WORDS["check"])
+    assert found <= TEXTS.words("check")
 
 
 def test_whatever_a_step_fails_of_has_a_remedy() -> None:
     """The one that is used where none is named, too."""
     found = set(remedies())
     assert {"forbidden", "identity_server"} <= found
-    assert found | {"refused"} <= set(WORDS["remedy"])
+    assert found | {"refused"} <= TEXTS.words("remedy")
 
 
 def test_every_command_is_explained_in_full() -> None:
     """Usage, and each option, uncut, in both places."""
-    texts = Texts()
     for words, commands in (("", for_admin_room("!")), ("own_", for_direct_messages("!"))):
         for command in commands.all:
             usage = " ".join([f"!{command.name}", *(f"[{option.shown}]" for option in command.options)])
             shown = [(option.shown, option.name) for option in command.options]
-            text = texts.render(Template.HELP_COMMAND, words=words, name=command.name, usage=usage, options=shown)
+            text = TEXTS.render(Template.HELP_COMMAND, words=words, name=command.name, usage=usage, options=shown)
             assert usage in text.body
             assert all(option.shown in text.body for option in command.options)
             assert "…" not in text.body
