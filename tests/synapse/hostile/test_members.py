@@ -103,8 +103,8 @@ async def test_an_edit_changes_no_prompt(stage: Hostile) -> None:
 
 
 HOSTILE_KEYS: list[Any] = [
-    "👍", "✅✅", "✅ yes", "<b>✅</b>", "\u202e✅", "✅\u200d✅", "yes", "", " ", "\u0000", "✅" * 3000, "x" * 30_000,
-    "￼", None, 1, True, ["✅"], {"key": "✅"},
+    "❤", "🎉", "✅✅", "✅ yes", "<b>✅</b>", "\u202e✅", "✅\u200d✅", "yes", "", " ", "\u0000", "✅" * 3000,
+    "x" * 30_000, "￼", None, 1, True, ["✅"], {"key": "✅"},
 ]  # fmt: skip
 HOSTILE_RELATIONS: list[Any] = [
     None, "x", [], {}, {"rel_type": "m.annotation"}, {"rel_type": "m.annotation", "event_id": 1, "key": "✅"},
@@ -114,8 +114,8 @@ HOSTILE_RELATIONS: list[Any] = [
 
 
 async def test_hostile_reactions_are_nothing(stage: Hostile) -> None:
-    """Reactions with any key that isn't ✅ or ❌, of any type and length, or with broken relations, are passed over in
-    silence, by members and moderators; the prompt stands."""
+    """Reactions with any key that neither is nor resembles ✅ or ❌, of any type and length, or with broken relations,
+    are ignored in silence, by members and moderators; the prompt stands."""
     shown = await prompt(stage, f"!deactivate {stage.target}")
     relations = [{"rel_type": "m.annotation", "event_id": shown.event_id, "key": key} for key in HOSTILE_KEYS]
     sent = 0
