@@ -39,12 +39,13 @@ class Messages:
         Args:
             now: in milliseconds since 1970.
             instance: this installation's mark in transaction ids, so that a new database never repeats an old one's.
+            admin_room: where moderators are told; whoever moves the bot to another room sets that one.
         """
         self._tx = tx
         self._now = now
         self._instance = instance
         self._texts = texts
-        self._admin_room = admin_room
+        self.admin_room = admin_room
 
     async def show_card(self, request: Request) -> None:
         """The request's own message: sent once, with its reactions, and edited from then on."""
@@ -112,7 +113,7 @@ class Messages:
             here = said.to is To.ROOM
             # The admin room may have been upgraded since the request was made.
             at_home = here and request.kind is Kind.OWN
-            room_id = request.room_id if at_home else self._admin_room.room_id
+            room_id = request.room_id if at_home else self.admin_room.room_id
             text = self._texts.render(said.template, r=request, what=said.what, **values)
             content = _message(
                 text,

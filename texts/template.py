@@ -43,6 +43,7 @@ class Template(StrEnum):
     OWN_STATUS = "own_status"
     OWN_THIRD_PERSON = "own_third_person"
     OWN_UNKNOWN_COMMAND = "own_unknown_command"
+    PROMPT_LEFT_BEHIND = "prompt_left_behind"
     REFUSAL = "refusal"
     REFUSE_HOW = "refuse_how"
     REQUESTS = "requests"

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from engine.messages import CurrentAdminRoom
+from engine.unit_of_work import UnitOfWork
 from handlers.admin_room.watch import Watch
 from handlers.authority import AdminRoom
 from handlers.context import Context
@@ -19,7 +21,10 @@ from homeserver.client.api import BadToken, Forbidden, Refused
 from homeserver.client.rooms import RoomState
 from removal.audit_action import AuditAction
 from removal.incoming import Incoming
-from storage import conversations, meta
+from removal.lifecycle import Cancelled, Notice
+from removal.plan import Kind
+from removal.request import UNCONFIRMED, State
+from storage import conversations, meta, requests
 from texts import Template
 
 log = logging.getLogger(__name__)
@@ -128,8 +133,23 @@ class Upgrade:
                 values = {"what": what, "old": room.room_id, "new": successor, "inviter": inviter}
                 await unit.messages.post(room_id, Template.UPGRADE, f"upgrade {what} {successor}", **values)
             await unit.audit(AuditAction.ADMIN_ROOM_FOLLOWED, actor=inviter, room=successor, old=room.room_id)
+            await self._settle_prompts(unit, successor)
         self._context.authority.admin_room_now.room_id = successor
         log.warning("the admin room was upgraded: it is %s now, %s before", successor, room.room_id)
+
+    async def _settle_prompts(self, unit: UnitOfWork, successor: str) -> None:
+        """Nobody is heard any more who answers a prompt in the old room. What nobody has confirmed ends, which is said
+        in the new room; whether a person's own removal is approved is asked there again.
+        """
+        unit.messages.admin_room = CurrentAdminRoom(successor)
+        because = unit.messages.sentence(Template.PROMPT_LEFT_BEHIND)
+        for state in sorted(UNCONFIRMED):
+            for request in await requests.in_state(unit.tx, state):
+                if request.kind is Kind.MODERATION:
+                    await unit.apply(request, Cancelled(self._context.bot_id, because))
+        for request in await requests.in_state(unit.tx, State.AWAITING_APPROVAL):
+            # Saved anew, so that this is another message than a reminder that was sent before.
+            await unit.messages.announce(await requests.save(unit.tx, request), Notice.APPROVAL_REMINDER)
 
 
 def _membership(events: Iterable[Mapping[str, Any]], user_id: str) -> tuple[str, str]:

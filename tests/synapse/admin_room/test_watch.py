@@ -10,6 +10,7 @@ import pytest
 from sandbox.scene import Scene
 from sandbox.timeline import Seen
 from tests.support.admin_room import answer, read_only, untouched
+from tests.support.prompts import prompted
 from tests.synapse.conftest import settled
 
 MakeScene = Callable[..., Awaitable[Scene]]
@@ -145,6 +146,26 @@ async def test_an_upgraded_room_is_followed_and_pinned(scene: MakeScene) -> None
     await stage.moderator.edited(prompt.event_id, "· done")
     assert (await stage.user(target))["deactivated"]
     assert not said(stage, target, old)
+
+
+async def test_an_open_prompt_ends_with_the_room_and_says_so_in_the_new_one(scene: MakeScene) -> None:
+    """A ✅ under the old room's prompt does nothing after an upgrade: the prompt has ended, which the new room says;
+    asked again there, it works."""
+    stage = await scene()
+    target = await stage.account("target")
+    prompt = await prompted(stage, target)
+    old, new = stage.room, await upgrade(stage)
+    await stage.moderator.invite(new, stage.bot_id)
+    ended = await hears(stage, f"{prompt.reference} · {target}: cancelled", new)
+    assert "The admin room was upgraded" in ended.body and "ask again here" in ended.body
+    stage.room = new
+    await stage.moderator.react(old, prompt.event_id, "✅")
+    assert "cancelled" in await prompt.status()
+    assert not (await stage.user(target))["deactivated"]
+    again = await prompted(stage, target)
+    await again.react("✅")
+    await again.hears("Read back from the homeserver")
+    assert (await stage.user(target))["deactivated"]
 
 
 async def test_an_invitation_before_the_tombstone_is_followed_too(scene: MakeScene) -> None:

@@ -169,6 +169,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "confirmer_gone": lambda h: [{}],
     "only_mark": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
     "own_unknown_command": lambda h: each("nearest", None, h, typed=h),
+    "prompt_left_behind": lambda h: [{}],
     "refusal": lambda h: [
         {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
         for refusal in Refusal
