@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -82,12 +82,12 @@ class Problem(StrEnum):
     MISSING_ARGUMENT = "missing_argument"  # name
     TOO_MANY_ARGUMENTS = "too_many_arguments"  # typed
     TWO_USERS = "two_users"  # typed
-    NOT_A_USER = "not_a_user"  # typed, name, why
+    NOT_A_USER = "not_a_user"  # typed, name, why, nearest: the Matrix ID that was perhaps meant
     NOT_A_ROOM = "not_a_room"  # typed, name
     NOT_A_REFERENCE = "not_a_reference"  # typed, name
     NOT_A_DURATION = "not_a_duration"  # typed, name
     NOT_A_MOMENT = "not_a_moment"  # typed, name
-    STRANGE_CHARACTERS = "strange_characters"  # typed, name, code_points
+    STRANGE_CHARACTERS = "strange_characters"  # typed, name, code_points, nearest
     CONFLICT = "conflict"  # name, ids: what the text says (perhaps nothing) and what its formatting does
     MISSING_VALUE = "missing_value"  # name (of the option)
     UNWANTED_VALUE = "unwanted_value"  # name, typed
@@ -104,6 +104,7 @@ class Why(StrEnum):
     NO_SERVER = "no_server"
     LOCALPART = "localpart"
     SERVER_NAME = "server_name"
+    OTHER_CASE = "other_case"
     TOO_LONG = "too_long"
     OTHER_LINK = "other_link"
 
@@ -234,7 +235,9 @@ def parse(command: Command, message: Message, server_name: str) -> Parsed | Usag
             continue
         if name in values:
             return UsageError(Problem.GIVEN_TWICE, name)
-        given = [Word(value)] if value else _take(option.kind, words, options)
+        given = [Word(value)] if value else []
+        if not value or (option.kind is Kind.TEXT and not word.quoted_value):
+            given += _take(option.kind, words, options)
         found = _value(name, option.kind, given, server_name)
         if isinstance(found, UsageError):
             return found
@@ -258,7 +261,9 @@ def _place(
         count = len(plain) if argument.kind is Kind.TEXT else 1
         found = _value(argument.name, argument.kind, plain[:count], server_name)
         if isinstance(found, UsageError):
-            return found
+            # Of several words, a name perhaps, the first alone means nobody.
+            several = found.why is Why.NO_AT and ":" not in found.typed and len(plain) > count
+            return replace(found, nearest="") if several else found
         values[argument.name], written[argument.name] = found, _joined(plain[:count])
         del plain[:count]
     if plain:
@@ -328,14 +333,22 @@ def read_user(word: Word, server_name: str | None, name: str = "user") -> UserID
         return UsageError(Problem.NOT_A_USER, name, _short(word.text or word.link.target), why=Why.OTHER_LINK)
     text = word.link.target if word.link is not None else _bare(word.text)
     strange = _named(char for char in text if not "!" <= char <= "~")
+    meant = UserID.meant_by(text[:1_000], server_name) if server_name is not None else None
+    nearest = str(meant or "")
     if strange and "".join(char for char in text if not _invisible(char)).startswith("@"):
-        return UsageError(Problem.STRANGE_CHARACTERS, name, _short(text), code_points=strange)
-    if server_name is not None and word.link is None and text.startswith("@") and ":" not in text:
+        return UsageError(Problem.STRANGE_CHARACTERS, name, _short(text), nearest, code_points=strange)
+    short = word.link is None and re.fullmatch(r"@[^@:]*[^@:,;!?<>()\[\]{}\"'*]", text)
+    if server_name is not None and short:
         text = f"{text}:{server_name}"
     try:
-        return UserID.parse(text)
+        found = UserID.parse(text)
     except InvalidUserID:
-        return UsageError(Problem.NOT_A_USER, name, _short(text), why=_why(text))
+        return UsageError(Problem.NOT_A_USER, name, _short(text), nearest, why=_why(text))
+    if nearest and found.server_name.endswith("."):  # the sentence's
+        return UsageError(Problem.NOT_A_USER, name, _short(text), nearest, why=Why.SERVER_NAME)
+    if nearest and server_name not in (None, found.server_name) and nearest.endswith(f":{server_name}"):
+        return UsageError(Problem.NOT_A_USER, name, _short(text), nearest, why=Why.OTHER_CASE)
+    return found
 
 
 def _why(text: str) -> Why:

@@ -6,6 +6,7 @@ Each command is declared once, in `handlers/admin_room/commands.py` or `handlers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -72,7 +73,12 @@ class Commands(Generic[CommandT]):
         return next((command for command in self.all if command.name == name), None)
 
     async def _unknown(self, context: Context, event: Incoming, name: str) -> None:
-        near = nearest(name, [command.name for command in self.all])
+        known = {command.name for command in self.all}
+        verbs = set(context.units.texts.word("own_wish", "verbs").split()) - known
+        near = nearest(name, sorted(known | verbs))
+        # What people call it elsewhere: `!delete`, `!ban`, `!erase-user`.
+        if near in verbs or re.split("[-_]", name)[0] in verbs:
+            near = "deactivate"
         async with context.units.begin(event) as unit:
             await unit.messages.reply(event, Template(f"{self._words}unknown_command"), typed=name, nearest=near)
             await self._audit(unit, event, "unknown_command")

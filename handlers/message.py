@@ -76,6 +76,8 @@ class Word:
     text: str
     link: Link | None = None
     quoted: bool = False
+    quoted_value: bool = False
+    """Whether it is something like `--reason="a b"`, whose value ends where the quotation mark closes."""
     conflict: tuple[str, str] | None = None
     """Where the message names two things at this place: what `body` or a link's text says (perhaps nothing), and what
     `formatted_body` does."""
@@ -377,9 +379,8 @@ def _split(pieces: list[_Piece]) -> tuple[list[Word], bool]:
             text += atom
             at += 1
         if quoted or not all(unicodedata.category(char) == "Cf" for char in text):
-            words.append(
-                Word(" ".join(text.split()), None if quoted else parse_link(text.strip("<>")), quoted and opened)
-            )
+            link = None if quoted else parse_link(text.strip("<>"))
+            words.append(Word(" ".join(text.split()), link, quoted and opened, quoted and not opened))
     return words, unfinished
 
 

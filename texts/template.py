@@ -9,6 +9,7 @@ from typing import Literal
 class Template(StrEnum):
     """Each names a file in texts/en/, without its ending."""
 
+    ALMOST_MATRIX_ID = "almost_matrix_id"
     ALREADY_OPEN = "already_open"
     ANSWER_IN_WRITING = "answer_in_writing"
     APPROVAL = "approval"

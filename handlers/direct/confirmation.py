@@ -9,8 +9,9 @@ from handlers.direct import mydata
 from handlers.message import Message, read
 from handlers.recheck import settle_if_changed
 from handlers.yes_no import LOOKS_LIKE_YES, NO, YES, annotation
+from removal.ids import UserID
 from removal.incoming import Incoming
-from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped, decide
+from removal.lifecycle import Answered, Cancelled, Confirmed, Event, MatrixIDTyped, NoChange, decide
 from removal.plan import Kind
 from removal.request import Question, Request, State
 from storage import conversations, outbox, requests
@@ -79,7 +80,8 @@ def _meant(event: Incoming, request: Request, purpose: str, *, yes: bool) -> Eve
     return None
 
 
-async def _apply(context: Context, event: Incoming, request: Request, decided: Event) -> None:
+async def _apply(context: Context, event: Incoming, request: Request, decided: Event, *, almost: bool = False) -> None:
+    """Args: almost: what was typed comes near the person's own Matrix ID."""
     async with context.units.begin(event) as unit:
         request = await unit.request(request.id)
         decision = await unit.apply(request, decided, actor=event.sender)
@@ -88,7 +90,10 @@ async def _apply(context: Context, event: Incoming, request: Request, decided: E
         # A second ✅ does nothing; it needs no comment either.
         if isinstance(decided, Confirmed | Answered) and request.state is not State.EXPIRED:
             return
-        await unit.messages.not_changed(event, request, decision.refusal)
+        if almost and decision.refusal is NoChange.WRONG_MATRIX_ID:
+            await unit.messages.reply(event, Template.ALMOST_MATRIX_ID, user=event.sender)
+        else:
+            await unit.messages.not_changed(event, request, decision.refusal)
 
 
 async def typed(context: Context, event: Incoming, message: Message, *, encrypted: bool) -> bool:
@@ -105,13 +110,15 @@ async def typed(context: Context, event: Incoming, message: Message, *, encrypte
             confirmed = Confirmed(event.sender, event.origin_server_ts, event.event_id, event.trust.value)
             await _apply(context, event, request, confirmed if answer else Cancelled(event.sender))
             return True
+    almost = comes_near(message, event.sender, context.server_name)
     # Both the removal and `!mydata` ask for it. The later question is the one that is answered.
     if request is not None and request.state is State.AWAITING_MATRIX_ID and (asked_ts or 0) <= _pressed_ts(request):
         if await settle_if_changed(context, request, event):
             return True
-        await _apply(context, event, request, MatrixIDTyped(matrix_id(message), event.origin_server_ts))
+        decided = MatrixIDTyped(matrix_id(message), event.origin_server_ts)
+        await _apply(context, event, request, decided, almost=almost)
         return True
-    return await mydata.confirmed(context, event, matrix_id(message), encrypted=encrypted)
+    return await mydata.confirmed(context, event, matrix_id(message), almost=almost, encrypted=encrypted)
 
 
 def _pressed_ts(request: Request) -> int:
@@ -131,3 +138,10 @@ def matrix_id(message: Message) -> str:
         return ""
     found = read_user(message.words[0], None)
     return "" if isinstance(found, UsageError) else str(found)
+
+
+def comes_near(message: Message, user_id: str, server_name: str) -> bool:
+    """Whether one of a message's few words is this Matrix ID, or nearly."""
+    said = [word.link.target if word.link else word.text for word in message.words[:10]]
+    near = [str(UserID.meant_by(text[:1_000], server_name) or text) for text in said]
+    return user_id.lower() in map(str.lower, near)

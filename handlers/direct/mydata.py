@@ -45,8 +45,11 @@ async def ask(context: Context, asked: DirectCommand) -> None:
         await unit.messages.reply(asked.event, Template.MYDATA, what="type_matrix_id")
 
 
-async def confirmed(context: Context, event: Incoming, matrix_id: str, *, encrypted: bool) -> bool:
+async def confirmed(context: Context, event: Incoming, matrix_id: str, *, almost: bool, encrypted: bool) -> bool:
     """The Matrix ID was typed. False where nobody asked for it.
+
+    Args:
+        almost: what was typed comes near the person's own.
 
     Raises:
         HomeserverError: something couldn't be read or uploaded; nothing was sent.
@@ -56,7 +59,10 @@ async def confirmed(context: Context, event: Incoming, matrix_id: str, *, encryp
         if asked_ts is None or unit.now - asked_ts > ASKED_FOR_MS or not encrypted:
             return False
         if matrix_id != event.sender:
-            await unit.messages.reply(event, Template.MYDATA, what="wrong_matrix_id")
+            if almost:
+                await unit.messages.reply(event, Template.ALMOST_MATRIX_ID, user=event.sender)
+            else:
+                await unit.messages.reply(event, Template.MYDATA, what="wrong_matrix_id")
             await unit.done(event)
             return True
     data = json.dumps(await collect(context, event.sender), indent=2, ensure_ascii=False).encode()

@@ -139,6 +139,8 @@ def test_a_phones_dashes_are_accepted(erase: str) -> None:
         ("—reason “sends spam” —erase", "sends spam"),
         ("--reason=„sends spam“ --erase", "sends spam"),
         ("--reason=spam --erase", "spam"),
+        ("--reason=spam in three rooms --erase", "spam in three rooms"),
+        ("—reason=spam\nin “three rooms” —erase", "spam in three rooms"),
         ("--reason don't --ever spam --erase", "don't --ever spam"),
         ("--reason spam — and\nmore – of it —erase", "spam — and more – of it"),
         ('--reason said "buy this" --erase', "said buy this"),
@@ -173,7 +175,7 @@ def test_people_in_a_reason_are_text() -> None:
         ("!deactivate @spammer --eras", UsageError(Problem.UNKNOWN_OPTION, typed="--eras", nearest="--erase")),
         ("!deactivate @spammer -erase", UsageError(Problem.UNKNOWN_OPTION, typed="-erase", nearest="--erase")),
         ("!deactivate @spammer --quickly", UsageError(Problem.UNKNOWN_OPTION, typed="--quickly")),
-        ("!deactivate spammer", UsageError(Problem.NOT_A_USER, "user", "spammer", why=Why.NO_AT)),
+        ("!deactivate spammer", UsageError(Problem.NOT_A_USER, "user", "spammer", "@spammer:test", why=Why.NO_AT)),
         ("!deactivate Spam King", UsageError(Problem.NOT_A_USER, "user", "Spam", why=Why.NO_AT)),
         ("!deactivate @:test", UsageError(Problem.NOT_A_USER, "user", "@:test", why=Why.LOCALPART)),
         ("!deactivate @a:no_server", UsageError(Problem.NOT_A_USER, "user", "@a:no_server", why=Why.SERVER_NAME)),
@@ -181,7 +183,8 @@ def test_people_in_a_reason_are_text() -> None:
          UsageError(Problem.NOT_A_USER, "user", f"@{'a' * 250}:test", why=Why.TOO_LONG)),
         ("!deactivate https://matrix.to/#/#lobby:test",
          UsageError(Problem.NOT_A_USER, "user", "https://matrix.to/#/#lobby:test", why=Why.OTHER_LINK)),
-        ("!deactivate matrix:u/spammer", UsageError(Problem.NOT_A_USER, "user", "@spammer", why=Why.NO_SERVER)),
+        ("!deactivate matrix:u/spammer",
+         UsageError(Problem.NOT_A_USER, "user", "@spammer", "@spammer:test", why=Why.NO_SERVER)),
         ("!deactivate @spam\u200bmer:test", UsageError(Problem.STRANGE_CHARACTERS, "user", "@spam\u200bmer:test",
                                                        code_points=("U+200B ZERO WIDTH SPACE",))),
         ("!deactivate \u202e@spammer:test", UsageError(Problem.STRANGE_CHARACTERS, "user", "\u202e@spammer:test",
@@ -203,7 +206,9 @@ def test_people_in_a_reason_are_text() -> None:
         ("!deactivate @spammer --in soon", UsageError(Problem.NOT_A_DURATION, "--in", "soon")),
         ("!deactivate @spammer --in 1M", UsageError(Problem.NOT_A_DURATION, "--in", "1M")),
         ("!deactivate @spammer --at 2026-02-30", UsageError(Problem.NOT_A_MOMENT, "--at", "2026-02-30")),
-        ("!deactivate @spammer --handover me", UsageError(Problem.NOT_A_USER, "--handover", "me", why=Why.NO_AT)),
+        ("!deactivate @spammer --handover me",
+         UsageError(Problem.NOT_A_USER, "--handover", "me", "@me:test", why=Why.NO_AT)),
+        ("!deactivate spammer please", UsageError(Problem.NOT_A_USER, "user", "spammer", why=Why.NO_AT)),
         ('!deactivate @spammer --reason "so', UsageError(Problem.UNFINISHED_QUOTE)),
         (f"!deactivate @spammer --reason {'x' * 501}", UsageError(Problem.TEXT_TOO_LONG, "--reason", limit=500)),
     ],
@@ -211,6 +216,60 @@ def test_people_in_a_reason_are_text() -> None:
 def test_each_mistake_gets_its_own_error(body: str, error: UsageError) -> None:
     """Every way to get it wrong is told apart, with what is needed to say what would be right."""
     assert refused(body) == error
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["@spammer:test,", "@spammer:test.", "@spammer:test:", "@spammer:test!", "@spammer:test…", "<@spammer:test>",
+     "(@spammer:test)", "**@spammer:test**", "_@spammer:test_", "@spammer:test's", "@spammer,", "@spammer!",
+     "\u2068@spammer:test\u2069",
+     "spammer:test", "spammer:test.", "spammer", "spammer,", "spammer@test", "@spammer@test", "@spammer@TEST",
+     "@spammer:TEST", "＠spammer：test", "@spammer：test", "matrix.to/#/@spammer:test", "matrix.to/#/%40spammer%3Atest",
+     "https://app.element.io/#/user/@spammer:test", "https://matrix.to/#/@spammer:test."],
+)  # fmt: skip
+def test_what_comes_near_a_matrix_id_is_asked_back_never_taken(typed: str) -> None:
+    """It's no target, and the answer names the Matrix ID that was meant; that one, typed, is understood."""
+    error = refused(f"!deactivate {typed} --erase")
+    assert error.problem in (Problem.NOT_A_USER, Problem.STRANGE_CHARACTERS)
+    assert error.nearest == str(SPAMMER)
+    assert understood(f"!deactivate {error.nearest} --erase").user("user") == SPAMMER
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["R7", "#lobby:test", "!room:test", "https://example.org/spammer", "spammer@mail.example", "mailto:spammer@test",
+     "@:test", "@a:no_server", "@sp\u0430mmer:test", "?", "Spam King", "spammer please", "@spammer:test/@other:test"],
+)  # fmt: skip
+def test_where_it_is_not_clear_who_was_meant_nobody_is_named(typed: str) -> None:
+    """References, rooms, addresses of other kinds, several words, foreign letters."""
+    assert refused(f"!deactivate {typed}").nearest == ""
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40))
+def test_whoever_is_named_could_be_typed_like_that(text: str) -> None:
+    """Of anything that somebody may type, what is offered is a whole Matrix ID and not what was typed."""
+    meant = UserID.meant_by(text, "test")
+    assert meant is None or (UserID.parse(str(meant)) == meant and str(meant) != text)
+
+
+@pytest.mark.parametrize("localpart", ["spammer_", "_spammer", "spammer.", "sp*m", "spammer-"])
+def test_short_ids_that_may_exist_are_taken_as_they_are(localpart: str) -> None:
+    """What Matrix allows in a name is no punctuation."""
+    assert understood(f"!deactivate @{localpart}").user("user") == UserID(localpart, "test")
+
+
+def test_accounts_of_other_servers_stay_theirs() -> None:
+    """Another server's name is never replaced by one's own."""
+    assert refused("!deactivate @spammer:other.test,").nearest == "@spammer:other.test"
+    assert understood("!deactivate @spammer:other.test").user("user") == UserID("spammer", "other.test")
+
+
+def test_a_quoted_value_behind_an_equals_sign_ends_with_its_quotation_mark() -> None:
+    """So what follows it is a word of its own."""
+    found = understood('!deactivate --reason="spam" @spammer')
+    assert (found.text("--reason"), found.user("user")) == ("spam", SPAMMER)
+    assert refused('!deactivate @spammer --reason="spam" @bystander').problem is Problem.TWO_USERS
 
 
 def test_a_link_shown_as_somebody_else_is_refused() -> None:

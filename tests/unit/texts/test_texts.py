@@ -115,6 +115,7 @@ def each(name: str, *values: Any, **more: Any) -> list[Values]:
 
 
 CASES: dict[str, Callable[[str], list[Values]]] = {
+    "almost_matrix_id": lambda h: each("user", HOSTILE_ID),
     "already_open": lambda h: [
         {"r": r, "card_event_id": e} for r in requests_with(h, Kind.MODERATION) for e in (None, "$x", h)
     ],

@@ -22,7 +22,8 @@ def wishes(body: str, **content: Any) -> bool:
 @pytest.mark.parametrize(
     "body",
     ["delete my account", "Please, REMOVE my account!", "erase me", "delete", "Delete!", "I want to close this account",
-     "!delete", "!erase", "!remove", "!delete-account", "!close", "deactivate my account"],
+     "!delete", "!erase", "!remove", "!delete-account", "!close", "deactivate my account",
+     "!ban", "!gdpr", "gdpr"],
 )  # fmt: skip
 def test_a_wish(body: str) -> None:
     """A verb and what it is about, or the verb alone; as a command, the verb is enough."""
