@@ -23,6 +23,7 @@ from handlers.authority import AdminRoom, Policy
 from homeserver.accounts.detection import uses_mas
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, Forbidden, HomeserverError
+from homeserver.client.clock import REFUSE_MS, WARN_MS, HomeserverClock
 from homeserver.client.credentials import Credentials, DeadToken, MatrixError
 from homeserver.client.login import login, logout, whoami
 from homeserver.client.rooms import Rooms, RoomState
@@ -75,13 +76,15 @@ async def main(settings: Settings, warnings: list[str]) -> int:
     Returns:
         The process's exit code: 0 where the bot could run, 1 where something is missing.
     """
-    report = Report(Texts(settings.language, settings.command_prefix))
+    report, clock = Report(Texts(settings.language, settings.command_prefix)), HomeserverClock()
     look_at_data_dir(settings.data_dir, report)
     look_at_settings(settings, warnings, report)
     try:
         async with aiohttp.ClientSession() as session:
             # First: where accounts live elsewhere, a log-in with a password fails, and its answer explains nothing.
-            if await uses_mas(Api(session, settings.homeserver.url, None)):
+            delegated = await uses_mas(Api(session, settings.homeserver.url, None, clock))
+            look_at_clock(clock, report)
+            if delegated:
                 report.bad("mas")
             else:
                 report.good("no_mas")
@@ -136,6 +139,16 @@ def look_at_settings(settings: Settings, warnings: list[str], report: Report) ->
         report.good("self_service_on", period=format_duration(own.grace_period))
     else:
         report.good("self_service_off")
+
+
+def look_at_clock(clock: HomeserverClock, report: Report) -> None:
+    """How far the homeserver's clock is ahead of this machine's."""
+    if abs(clock.offset_ms) >= REFUSE_MS:
+        report.bad("clock_wrong", offset_ms=clock.about_ms)
+    elif abs(clock.offset_ms) >= WARN_MS:
+        report.warn("clock_off", offset_ms=clock.about_ms)
+    else:
+        report.good("clock_right")
 
 
 @asynccontextmanager

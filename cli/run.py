@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from config import Settings
+from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping
 from engine.messages import CurrentAdminRoom
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
@@ -39,6 +39,7 @@ from homeserver.accounts.detection import uses_mas
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
+from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import DeadToken
 from homeserver.client.files import Files
 from homeserver.client.matrix_client import MatrixClient
@@ -57,16 +58,12 @@ class CannotRun(Exception):
     """The bot can't run like this; `str()` says what is wrong and how to fix it."""
 
 
-def now_ms() -> int:
-    """The current time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) -> None:
+async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = None) -> None:
     """Runs the bot until `stop` is set.
 
     Args:
-        clock: gives the time in milliseconds since 1970.
+        clock: gives the time in milliseconds since 1970; the homeserver's where there is none. Only a HomeserverClock
+            is compared with this machine's.
 
     Raises:
         CannotRun: something has to be fixed first.
@@ -74,6 +71,7 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) ->
         StorageError: the database can't be used.
     """
     home = settings.homeserver
+    compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
     matrix = MatrixClient(
         home.url,
         home.user_id,
@@ -81,6 +79,7 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) ->
         home.password.get_secret_value() if home.password else None,
         home.access_token.get_secret_value() if home.access_token else None,
         home.device_id,
+        clock=compared,
     )
     database = Database(settings.data_dir / FILE)
     try:
@@ -90,7 +89,7 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock = now_ms) ->
         rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
         ready = asyncio.create_task(_ready(settings, rooms, accounts, database))
         if await _unless_stopped(ready, stop):
-            await _serve(settings, matrix, rooms, accounts, database, ready.result(), stop, clock)
+            await _serve(settings, matrix, rooms, accounts, database, ready.result(), stop, compared, clock or compared)
     finally:
         await matrix.close()
         await database.close()
@@ -170,6 +169,7 @@ async def _serve(
     database: Database,
     admin_room_id: str,
     stop: asyncio.Event,
+    compared: HomeserverClock,
     clock: Clock,
 ) -> None:
     policy = Policy.of(settings)
@@ -179,7 +179,7 @@ async def _serve(
     if matrix.identity.status is not IdentityStatus.OK:
         words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
         log.error("%s", plain(str(words)))
-    units = UnitsOfWork(database, texts, clock, admin_room)
+    units = UnitsOfWork(database, texts, clock, admin_room, compared if clock is compared else None)
     context = Context(units, authority, accounts, settings, Files(matrix.api))
     receiver = Receiver(units, policy.bot_id)
     outbox_sender = OutboxSender(units, matrix, admin_room, DirectRoomFinder(context, rooms))
@@ -200,6 +200,9 @@ async def _serve(
         runner.nudge()
         await units.notify()
 
+    # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
+    clock_watch = ClockWatch(units, compared, admin_room)
+    await clock_watch.look()
     since = await receiver.since()
     log.info("Lethe is running as %s, admin room %s", policy.bot_id, admin_room_id)
     tasks = [
@@ -211,6 +214,7 @@ async def _serve(
             "runner": runner.run(),
             "unreadable": Undecryptable(context, receiver, matrix.decrypt).run(),
             "counting": SoleAdminCounter(context).run(),
+            "clock": clock_watch.run(),
             "watch": _look_at_admin_room(watch, upgrade),
             "housekeeping": Housekeeping(units, context.files, settings.audit.retention).run(),
         }.items()

@@ -115,7 +115,10 @@ class Runner:
             synced_ts = self._synced_ts() if await inbox.caught_up(tx) else 0
         waiting = False
         for request in due:
-            begins = request.kind is Kind.OWN and request.state is State.SCHEDULED and now >= (request.due_ts or 0)
+            due_ts = request.due_ts or 0
+            if request.state is State.SCHEDULED and now >= due_ts and not self._units.reached(due_ts):
+                continue  # looked at again after a nap
+            begins = request.kind is Kind.OWN and request.state is State.SCHEDULED and now >= due_ts
             if begins or request.state in (State.RUNNING, State.RELEASING):
                 if request.target_id not in self._active and (begins or self._may_ask(request)):
                     self._active[request.target_id] = request.id

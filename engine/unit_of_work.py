@@ -13,11 +13,23 @@ from dataclasses import replace
 from typing import Any
 
 from engine.messages import CurrentAdminRoom, Messages
+from homeserver.client.clock import REFUSE_MS, HomeserverClock
 from removal import audit_action
 from removal.audit_action import AuditAction
 from removal.facts import Facts
 from removal.incoming import Incoming
-from removal.lifecycle import Decision, Event, Notice, StepStarted, TimePassed, decide
+from removal.lifecycle import (
+    Approved,
+    Confirmed,
+    Decision,
+    Event,
+    MatrixIDTyped,
+    NoChange,
+    Notice,
+    StepStarted,
+    TimePassed,
+    decide,
+)
 from removal.request import Request, State
 from storage import audit, inbox, meta, requests
 from storage.database import Database, Transaction
@@ -25,6 +37,8 @@ from texts import Texts
 
 Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970."""
+CONSENT = (Confirmed, MatrixIDTyped, Approved)
+"""What brings a removal nearer. Where the clocks differ much, nobody knows whether it was given in time."""
 
 
 class UnknownRequest(Exception):
@@ -34,10 +48,15 @@ class UnknownRequest(Exception):
 class UnitOfWork:
     """One transaction. All changes and messages in it are committed together."""
 
-    def __init__(self, tx: Transaction, now: int, messages: Messages) -> None:
-        """Args: now: in milliseconds since 1970."""
+    def __init__(self, tx: Transaction, now: int, messages: Messages, *, clock_wrong: bool = False) -> None:
+        """
+        Args:
+            now: in milliseconds since 1970.
+            clock_wrong: nobody's consent counts now.
+        """
         self.tx = tx
         self.now = now
+        self._clock_wrong = clock_wrong
         self.messages = messages
 
     async def request(self, request_id: int) -> Request:
@@ -72,6 +91,8 @@ class UnitOfWork:
         A decision with a refusal changes nothing; where a person asked for it, the audit has it all the same.
         """
         decision = decide(request, event, self.now)
+        if self._clock_wrong and isinstance(event, CONSENT) and not decision.refusal:
+            decision = Decision(request, refusal=NoChange.CLOCK_WRONG)
         why = why or getattr(event, "because", "") or getattr(event, "cause", "")
         if decision.refusal:
             if actor is not None:
@@ -125,7 +146,20 @@ class UnitOfWork:
 class UnitsOfWork:
     """Begins units of work, and tells the outbox sender and the runner when one was committed."""
 
-    def __init__(self, database: Database, texts: Texts, clock: Clock, admin_room: CurrentAdminRoom) -> None:
+    def __init__(
+        self,
+        database: Database,
+        texts: Texts,
+        clock: Clock,
+        admin_room: CurrentAdminRoom,
+        compared: HomeserverClock | None = None,
+    ) -> None:
+        """
+        Args:
+            clock: by which everything goes.
+            compared: knows how far this machine's clock is from the homeserver's; None where nothing is compared.
+        """
+        self._compared = compared
         self.database = database
         self.texts = texts
         self.clock = clock
@@ -133,6 +167,15 @@ class UnitsOfWork:
         self.changed = asyncio.Condition()
         self.changes = 0
         """Number of committed units; compared in `wait_for_change`, so that no change is missed."""
+
+    @property
+    def clock_wrong(self) -> bool:
+        """Whether this machine's clock and the homeserver's differ so much that nobody's consent counts."""
+        return self._compared is not None and abs(self._compared.offset_ms) >= REFUSE_MS
+
+    def reached(self, ts: int) -> bool:
+        """Whether it is so late by both clocks: a removal doesn't begin early because one of them is wrong."""
+        return self.clock() >= ts and (self._compared is None or self._compared.local() >= ts)
 
     @asynccontextmanager
     async def begin(self, event: Incoming | None = None) -> AsyncIterator[UnitOfWork]:
@@ -144,7 +187,7 @@ class UnitsOfWork:
         async with self.database.transaction() as tx:
             now = self.clock()
             messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room)
-            yield UnitOfWork(tx, now, messages)
+            yield UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
             if event is not None:
                 await inbox.handled(tx, event.event_id)
         await self.notify()

@@ -48,6 +48,7 @@ class AuditAction(StrEnum):
     ADMIN_ROOM_ALARM = "AdminRoomAlarm"
     ADMIN_ROOM_FOLLOWED = "AdminRoomFollowed"
     AUDIT_EXPORTED = "AuditExported"
+    CLOCKS_COMPARED = "ClocksCompared"
     COMMAND_REFUSED = "CommandRefused"
     CONVERSATION_OPENED = "ConversationOpened"
     CONVERSATION_STOPPED = "ConversationStopped"

@@ -188,6 +188,7 @@ class NoChange(StrEnum):
     """Why something that was said or done changed nothing, beside "not in this state"."""
 
     BEGUN = "begun"
+    CLOCK_WRONG = "clock_wrong"  # said by the unit of work: nothing in here reads a clock
     EXPIRED = "expired"
     NEEDS_OTHER = "needs_other"
     NOT_ASKED = "not_asked"

@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from email.utils import formatdate, parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -154,6 +155,18 @@ def changing(change: Callable[[Any], None]) -> Fault:
         content = json.loads(answered.body)
         change(content)
         return exchange.answer(replace(answered, body=json.dumps(content).encode()))
+
+    return fault
+
+
+def dated(offset: Callable[[], float]) -> Fault:
+    """The homeserver acts, and its answer's `Date` is so many seconds off, as if its clock were."""
+
+    async def fault(exchange: Exchange) -> web.StreamResponse:
+        answered = await exchange.pass_on()
+        date = parsedate_to_datetime(answered.headers["Date"]).timestamp() + offset()
+        headers = {**answered.headers, "Date": formatdate(date, usegmt=True)}
+        return exchange.answer(replace(answered, headers=headers))
 
     return fault
 

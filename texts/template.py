@@ -18,6 +18,7 @@ class Template(StrEnum):
     BAD_OPTION = "bad_option"
     CARD = "card"
     CLEAR_TEXT = "clear_text"
+    CLOCK = "clock"
     CONFIRMER_GONE = "confirmer_gone"
     DRY_RUN = "dry_run"
     EDITED = "edited"

@@ -88,7 +88,8 @@ async def _apply(context: Context, event: Incoming, request: Request, decided: E
         if not decision.refusal:
             return
         # A second ✅ does nothing; it needs no comment either.
-        if isinstance(decided, Confirmed | Answered) and request.state is not State.EXPIRED:
+        late = isinstance(decided, Confirmed | Answered) and request.state is not State.EXPIRED
+        if late and decision.refusal is not NoChange.CLOCK_WRONG:
             return
         if almost and decision.refusal is NoChange.WRONG_MATRIX_ID:
             await unit.messages.reply(event, Template.ALMOST_MATRIX_ID, user=event.sender)

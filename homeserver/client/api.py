@@ -31,6 +31,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from homeserver.client.clock import HomeserverClock
 from homeserver.client.incoming_json import decode
 
 MESSAGE_MAX = 300
@@ -111,12 +112,20 @@ class Api:
         session: owned, and closed, by the caller.
         base_url: scheme, host, and a path in front of all paths where there is one.
         access_token: sent as a bearer token; None sends none.
+        clock: is told the homeserver's time with each answer.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, access_token: str | None) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        access_token: str | None,
+        clock: HomeserverClock | None = None,
+    ) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._token = access_token
+        self._clock = clock or HomeserverClock()
 
     async def call(
         self,
@@ -202,6 +211,7 @@ class Api:
         if body is not None:
             headers["Content-Type"] = content_type
         what = _shown(method, path, ids)
+        begun = self._clock.steady()
         try:
             async with self._session.request(
                 method,
@@ -217,6 +227,8 @@ class Api:
         except (aiohttp.ClientError, OSError) as error:
             # `from None`: a library's exception carries request headers, and a traceback is logged with its causes
             raise Unreachable(f"{what}: {type(error).__name__}: {self._clean(str(error))}") from None
+        if response.status < 500:  # else perhaps a proxy speaks, in the place of a homeserver that is away
+            self._clock.heard(response.headers, begun, self._clock.steady())
         return self._judge(what, response.status, response.headers, raw)
 
     def _judge(self, what: str, status: int, headers: Mapping[str, str], raw: bytes) -> Any:

@@ -17,6 +17,7 @@ import aiohttp
 
 from homeserver.client.api import Api, BadAnswer, NotFound, Refused
 from homeserver.client.backoff import Backoff, patiently
+from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import Credentials, StoreLock, private_directory
 from homeserver.client.rooms import Rooms
 from homeserver.client.session import DeviceSession
@@ -45,6 +46,7 @@ class MatrixClient:
         device_id: of the access token, where one is expected.
         log: everything that isn't an error of the caller's.
         backoff: makes the waits of the sync loop.
+        clock: is told the homeserver's time with each answer.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class MatrixClient:
         device_id: str | None,
         log: logging.Logger | None = None,
         backoff: Callable[[], Backoff] = Backoff,
+        clock: HomeserverClock | None = None,
     ) -> None:
         self._url = url
         self._user_id = user_id
@@ -66,6 +69,7 @@ class MatrixClient:
         self._device_id = device_id
         self._log = log or logging.getLogger("lethe.matrix")
         self._backoff = backoff
+        self._clock = clock or HomeserverClock()
         self._lock: StoreLock | None = None
         self._session: aiohttp.ClientSession | None = None
         self._running: _Running | None = None
@@ -80,7 +84,7 @@ class MatrixClient:
 
     @property
     def last_synced_ts(self) -> int | None:
-        """When the last sync that was stored was asked for, by this machine's clock (ms); None before the first.
+        """When the last sync that was stored was asked for, by the homeserver's clock (ms); None before the first.
 
         Everything that the homeserver had by then has been stored.
         """
@@ -118,7 +122,7 @@ class MatrixClient:
     def _api(self, token: str | None) -> Api:
         if self._session is None:
             raise RuntimeError("start first")
-        return Api(self._session, self._url, token)
+        return Api(self._session, self._url, token, self._clock)
 
     def _started(self) -> _Running:
         if self._running is None:
@@ -317,6 +321,7 @@ class _Running:
             matrix._look_again,
             log,
             matrix._backoff(),
+            matrix._clock,
         )
         self.cross_signing = CrossSigning(
             self.api,

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from homeserver.client.api import Api, BadAnswer, BadToken, HomeserverError, Refused
 from homeserver.client.backoff import Backoff
+from homeserver.client.clock import local_ms
 from homeserver.client.credentials import DeadToken
 from homeserver.client.timeline import Reader, parse
 from homeserver.encryption.crypto import Crypto
@@ -66,6 +66,7 @@ class Sync:
         own_keys_changed: awaited when the bot's own devices or identity changed.
         log: gets what is strange.
         backoff: how long to wait after a failure.
+        clock: the homeserver's, milliseconds since 1970.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Sync:
         own_keys_changed: Callable[[], Awaitable[None]],
         log: logging.Logger,
         backoff: Backoff | None = None,
+        clock: Callable[[], int] = local_ms,
     ) -> None:
         self._api = api
         self._crypto = crypto
@@ -89,6 +91,7 @@ class Sync:
         self._own_keys_changed = own_keys_changed
         self._log = log
         self._backoff = backoff or Backoff()
+        self._clock = clock
         self._failing = False
         self._asked_ts: int | None = None
         self.last_synced_ts: int | None = None
@@ -164,7 +167,7 @@ class Sync:
         }
         if since is not None:
             params["since"] = since
-        self._asked_ts = time.time_ns() // 1_000_000
+        self._asked_ts = self._clock()
         answer = await self._api.call("GET", "/_matrix/client/v3/sync", params=params, timeout=timeout_ms / 1000 + 90)
         if not isinstance(answer.get("next_batch"), str):
             raise BadAnswer("GET /_matrix/client/v3/sync: the answer lacks next_batch")

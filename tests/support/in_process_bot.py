@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable
 
 import config
 from cli.run import run
+from homeserver.client.clock import HomeserverClock, local_ms
 from sandbox.scene import Scene
 
 HOUR = 3_600_000
@@ -26,14 +26,16 @@ class MovedClock:
         self.ahead = 0
 
     def __call__(self) -> int:
-        return time.time_ns() // 1_000_000 + self.ahead
+        return local_ms() + self.ahead
 
 
 class Inside:
     """Runs the bot of a scene that was set up with `start=False`, by the same settings file and data directory."""
 
-    def __init__(self, stage: Scene) -> None:
+    def __init__(self, stage: Scene, *, wrong_clock: bool = False) -> None:
+        """Args: wrong_clock: moving the clock sets this machine's wrong; time passes nowhere."""
         self._stage = stage
+        self._wrong_clock = wrong_clock
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.clock = MovedClock()
@@ -43,7 +45,9 @@ class Inside:
         settings = config.load(self._stage.bot.config, {})
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stop = asyncio.Event()
-        self._task = asyncio.create_task(run(settings, self._stop, self.clock))
+        self._task = asyncio.create_task(
+            run(settings, self._stop, HomeserverClock(self.clock) if self._wrong_clock else self.clock)
+        )
         joined = asyncio.create_task(self._stage.bot_joined())
         await asyncio.wait({self._task, joined}, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():

@@ -71,9 +71,10 @@ async def inside(scene: Callable[..., Awaitable[Scene]]) -> AsyncIterator[MakeIn
     """Makes scenes (settings as for `scene`) whose bot runs in this process, with a clock that can be moved."""
     made: list[Inside] = []
 
-    async def make(**settings: Any) -> tuple[Scene, Inside]:
+    async def make(*, wrong_clock: bool = False, ahead: int = 0, **settings: Any) -> tuple[Scene, Inside]:
         stage = await scene(start=False, **settings)
-        made.append(Inside(stage))
+        made.append(Inside(stage, wrong_clock=wrong_clock))
+        made[-1].clock.ahead = ahead
         await made[-1].start()
         return stage, made[-1]
 

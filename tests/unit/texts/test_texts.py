@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import bot
 from engine.announcements import messages
+from engine.clock_watch import Clocks
 from handlers.command import Problem, UsageError, Why
 from removal.facts import Facts
 from removal.plan import Kind, Media, Options, Step
@@ -132,6 +133,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     ],
     "card": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
     "clear_text": lambda h: [{}],
+    "clock": lambda h: [{"clocks": c, "offset_ms": ms} for c in Clocks for ms in (-31_000, 3_600_000)],
     "dry_run": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
     "edited": lambda h: [{}],
     "error": lambda h: each("incident", h),
