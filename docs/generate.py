@@ -17,7 +17,7 @@ from handlers.admin_room.commands import for_admin_room
 from handlers.command import Command, usage
 from handlers.direct.commands import for_direct_messages
 from homeserver.accounts.synapse import CALLS
-from removal.lifecycle import BACK_OFF_MS, TRANSITIONS
+from removal.lifecycle import BACK_OFF_MS, NOT_YET_AT_MOST_MS, TRANSITIONS
 from removal.plan import STEPS, Kind, Media, Options, Proof, StepSpec, proofs_for, steps_for
 from removal.request import State
 from removal.times import format_duration
@@ -56,6 +56,10 @@ def steps(texts: Texts) -> str:
         "- A failure that needs a person (403, an identity server that doesn't unbind): the moderators hear the cause"
         " and the remedy. A moderator's target stays suspended, `!retry` goes on and `!cancel` gives up; a person's own"
         " account is set free again.\n"
+        "- A step that the homeserver answers and doesn't show as done (a room that nobody can leave) is tried again"
+        f" for {format_duration(timedelta(milliseconds=NOT_YET_AT_MOST_MS))}; then it needs a person, too. Once the"
+        " account is deactivated, `!close R7 --reason …` ends it as closed with open points, which is never called"
+        " done.\n"
         "- A failure that nothing would mend (the account is gone): the removal ends, and says so.\n"
         "- Once a deactivation may have happened (the homeserver didn't answer, or the bot died meanwhile) nothing is"
         " called off any more: it is tried again, or waits for a person. A plain no of the homeserver did nothing.",

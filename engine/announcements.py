@@ -31,7 +31,9 @@ class Said:
 
 YES_NO = ("✅", "❌")
 STOP = ("❌",)
-_RINGS = frozenset({Notice.DONE, Notice.OPEN, Notice.BLOCKED, Notice.FAILED, Notice.REMINDER, Notice.SCHEDULED})
+_RINGS = frozenset(
+    {Notice.DONE, Notice.CLOSED, Notice.OPEN, Notice.BLOCKED, Notice.FAILED, Notice.REMINDER, Notice.SCHEDULED}
+)
 # A person's own removal: what is said in the direct message, with which reactions under it, …
 _TO_PERSON: dict[Notice, tuple[str, ...]] = {
     Notice.QUESTION: YES_NO,
@@ -52,6 +54,7 @@ _TO_MODERATORS: dict[Notice, tuple[Template, Notice, tuple[str, ...]]] = {
     Notice.APPROVAL_REMINDER: (Template.APPROVAL, Notice.APPROVAL_REMINDER, YES_NO),
     Notice.SCHEDULED: (Template.OWN_NOTICE, Notice.SCHEDULED, ()),
     Notice.DONE: (Template.OUTCOME, Notice.DONE, ()),
+    Notice.CLOSED: (Template.CLOSED, Notice.CLOSED, ()),
     Notice.OPEN: (Template.OUTCOME, Notice.OPEN, ()),
     Notice.BLOCKED: (Template.OUTCOME, Notice.BLOCKED, ()),
     Notice.FAILED: (Template.OUTCOME, Notice.FAILED, ()),
@@ -63,7 +66,8 @@ def messages(request: Request, what: Notice) -> tuple[Said, ...]:
     """The messages that follow from one notice of a decision."""
     if request.kind is Kind.MODERATION:
         # That a newer request took its place stands in the card: nobody needs to be told twice.
-        return () if what is Notice.REPLACED else (Said(To.ROOM, Template.OUTCOME, what, rings=what in _RINGS),)
+        template = Template.CLOSED if what is Notice.CLOSED else Template.OUTCOME
+        return () if what is Notice.REPLACED else (Said(To.ROOM, template, what, rings=what in _RINGS),)
     said: list[Said] = []
     if what in _TO_PERSON:
         said.append(Said(To.ROOM, Template.OWN_OUTCOME, what, _TO_PERSON[what], rings=True))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from homeserver.accounts.errors import identity_server_failed
-from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
+from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused, ServerFault
+from homeserver.client.backoff import GATEWAY
 from removal.plan import Step
 from removal.request import Failure, Request
 
@@ -56,4 +57,6 @@ def classify(error: HomeserverError, request: Request, step: Step) -> Problem:
         return Problem(Failure.NEEDS_PERSON, cause, "identity_server" if identity_server_failed(error) else "refused")
     if identity_server_failed(error) and attempts >= TRIES_AT_IDENTITY_SERVER:
         return Problem(Failure.NEEDS_PERSON, cause, "identity_server")
+    if isinstance(error, ServerFault) and error.status not in GATEWAY:
+        return Problem(Failure.NOT_YET, cause, "broken")  # it is there, and this very question breaks it
     return Problem(Failure.PASSING, cause)

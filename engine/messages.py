@@ -107,7 +107,7 @@ class Messages:
     async def announce(self, request: Request, what: Notice, event: Event | None = None) -> None:
         """Sends new messages about a change of a request: some clients don't notify about an edit of the card."""
         values: dict[str, Any] = {"changed": getattr(event, "what", ())}
-        if what is Notice.DONE:
+        if what in (Notice.DONE, Notice.CLOSED):
             values["head"] = await audit.head(self._tx)
         for said in messages(request, what):
             here = said.to is To.ROOM
@@ -126,7 +126,7 @@ class Messages:
             await self._put(room_id, purpose, content, request)
             for key in said.reactions:
                 await self.react(request, purpose, key, room_id)
-        if what is Notice.DONE and request.kind is Kind.OWN:
+        if what in (Notice.DONE, Notice.CLOSED) and request.kind is Kind.OWN:
             await self.leave(request.room_id)
 
     async def show_again(self, request: Request, to: Incoming) -> Request:

@@ -6,24 +6,24 @@ kind of failure each is. A 200 is never taken as proof: what matters is read bac
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.failures import Problem
 from engine.handover import hand_over, only_admin
+from engine.leaving import leave_all
 from engine.redaction import redact
 from homeserver.accounts.backend import AccountBackend
-from homeserver.accounts.models import JOIN_STATES, REDACTION, User
-from homeserver.client.api import NotFound
+from homeserver.accounts.models import REDACTION, User
+from homeserver.client.api import HomeserverError, NotFound
 from removal.plan import Media, Proof, Step, proofs_for
 from removal.request import Failure, Request, State
 
 PAUSE = 2.0
 """Seconds after which the rooms of a deactivated account are looked at again (see docs/design.md, the rejoin race)."""
-STALLED = 60.0
-"""Seconds without any progress after which leaving the rooms is repaired by a second deactivation."""
+STALLED = 30.0
+"""Seconds without any progress after which leaving the rooms is repaired by a second deactivation, and people hear of
+it."""
 Answer = dict[str, Any]
 
 
@@ -62,6 +62,14 @@ class Steps:
         user = await self._accounts.user(request.target_id)
         return user is not None and not user.deactivated
 
+    async def answers(self, request: Request) -> bool:
+        """Whether the homeserver answers a plain question now: then a failure is this step's own."""
+        try:
+            await self._accounts.user(request.target_id)
+        except HomeserverError:
+            return False
+        return True
+
     async def _account(self, request: Request) -> User:
         user = await self._accounts.user(request.target_id)
         if user is None:
@@ -90,7 +98,7 @@ class Steps:
     async def _suspend(self, request: Request) -> Answer:
         await self._accounts.suspend(request.target_id, True)
         if not (await self._account(request)).suspended:
-            raise Problem(Failure.PASSING, "the homeserver doesn't show the account as suspended")
+            raise Problem(Failure.NOT_YET, "the homeserver doesn't show the account as suspended")
         return {"suspended": True}
 
     async def _threepids(self, request: Request) -> Answer:
@@ -103,32 +111,7 @@ class Steps:
         return {"erase": request.options.erase, "id_server_unbind_result": unbound}
 
     async def _wait(self, request: Request) -> Answer:
-        """Waits until all rooms are left, and still are a moment later: a profile change shortly before a deactivation
-        can make the account join rooms again that it had left. A second deactivation repairs that."""
-        repairs = 0
-        while True:
-            await self._until_in_no_room(request)
-            await asyncio.sleep(self._pause)
-            tasks = await self._accounts.scheduled_tasks(request.target_id, JOIN_STATES)
-            if not await self._accounts.joined_rooms(request.target_id):
-                if all(task.status.over for task in tasks):
-                    return {"rooms": 0, "repairs": repairs}
-                continue
-            repairs += 1
-            if repairs > 3:
-                raise Problem(Failure.PASSING, "the account keeps coming back to rooms it left")
-            await self._accounts.deactivate(request.target_id, erase=request.options.erase)
-
-    async def _until_in_no_room(self, request: Request) -> None:
-        fewest, since, delay = None, time.monotonic(), 0.1
-        while rooms := len(await self._accounts.joined_rooms(request.target_id)):
-            if fewest is None or rooms < fewest:
-                fewest, since = rooms, time.monotonic()
-            elif time.monotonic() - since > self._stalled:
-                await self._accounts.deactivate(request.target_id, erase=request.options.erase)
-                raise Problem(Failure.PASSING, f"the account is still in {rooms} rooms")
-            await asyncio.sleep(delay)
-            delay = min(delay * 1.5, 5.0)
+        return await leave_all(self._accounts, request, pause=self._pause, stalled=self._stalled)
 
     async def _media(self, request: Request) -> Answer:
         """Deletes all uploaded files, a hundred at a time, or quarantines them."""
@@ -162,12 +145,13 @@ class Steps:
                 return {"suspended": False}  # the account is gone, and with it the mark
             raise
         if (await self._account(request)).suspended:
-            raise Problem(Failure.PASSING, "the homeserver still shows the account as suspended")
+            raise Problem(Failure.NOT_YET, "the homeserver still shows the account as suspended")
         return {"suspended": False}
 
     async def _verify(self, request: Request) -> Answer:
-        """Reads everything back that the plan promises, and only that."""
+        """Reads everything back that the plan promises, and only that; where rooms were open, they are left first."""
         user_id, accounts = request.target_id, self._accounts
+        left = await self._leaving(request)
         user = await self._account(request)
         profile = await accounts.profile(user_id)
         checks: dict[Proof, Callable[[], Awaitable[bool]]] = {
@@ -186,7 +170,22 @@ class Steps:
             Proof.NO_SSO: lambda: _is(not user.external_ids),
             Proof.NOT_SUSPENDED: lambda: _is(not user.suspended),
         }
-        return {"proofs": {proof.value: await checks[proof]() for proof in proofs_for(request.options)}}
+        proofs = {proof.value: await checks[proof]() for proof in proofs_for(request.options)}
+        if proofs[Proof.NO_ROOMS]:
+            return {"proofs": proofs, "left_over": []}
+        only_rooms = [proof for proof, holds in proofs.items() if not holds] == [Proof.NO_ROOMS]
+        lasting = only_rooms and left.get("lasting") is True
+        return {"proofs": proofs, "left_over": left.get("left_over", []), "lasting": lasting}
+
+    async def _leaving(self, request: Request) -> Answer:
+        """What is known of rooms that aren't left; at each attempt but the first the account leaves them once more."""
+        before = request.record(Step.VERIFY)
+        if before is not None and before.answer.get("proofs", {}).get(Proof.NO_ROOMS) is False:
+            # Whatever kept it there may be gone: only a deactivation makes the homeserver try again.
+            await self._accounts.deactivate(request.target_id, erase=request.options.erase)
+            return await self._wait(request)
+        waited = request.record(Step.WAIT)
+        return waited.answer if waited is not None else {}
 
     async def _no_account_data(self, user_id: str) -> bool:
         return (await self._accounts.account_data(user_id)).count == 0

@@ -26,6 +26,7 @@ class AuditAction(StrEnum):
     STEP_DONE = "StepDone"
     STEP_FAILED = "StepFailed"
     RETRY_ASKED = "RetryAsked"
+    CLOSED = "Closed"
     STEP_STARTED = "StepStarted"
     # The same where it changed nothing.
     CONFIRMED_WITHOUT_EFFECT = "ConfirmedRefused"
@@ -37,6 +38,7 @@ class AuditAction(StrEnum):
     APPROVED_WITHOUT_EFFECT = "ApprovedRefused"
     APPROVAL_REFUSED_WITHOUT_EFFECT = "ApprovalRefusedRefused"
     RETRY_ASKED_WITHOUT_EFFECT = "RetryAskedRefused"
+    CLOSED_WITHOUT_EFFECT = "ClosedRefused"
     CONFIRMATION_WITHDRAWN_WITHOUT_EFFECT = "ConfirmationWithdrawnRefused"
     TARGET_CHANGED_WITHOUT_EFFECT = "TargetChangedRefused"
     REPLACED_WITHOUT_EFFECT = "ReplacedRefused"

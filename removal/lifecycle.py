@@ -29,6 +29,10 @@ IN_THE_AIR_MS = 300_000
 """An attempt whose end we didn't hear may act so long afterwards; longer than any time-out of ours or a proxy's."""
 MUTE_AT_MOST_MS = 6 * 3_600_000
 """So long a person's own account may stay suspended while steps before its deactivation fail; then it is set free."""
+NOT_YET_AT_MOST_MS = 3_600_000
+"""So long a step is tried again whose success the homeserver doesn't show although it answers; then a person has to
+look. The first attempts count for nothing but the time: a stop of the bot in between proves nothing."""
+FEWEST_TRIES = 3
 BACK_OFF_MS = (5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 7_200_000)
 """How long a passing failure waits, by number of attempts; the last one goes on. Jitter is the caller's."""
 
@@ -152,10 +156,19 @@ class RetryAsked:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Somebody takes it that the rest will never come true. `others`: there are moderators beside the requester."""
+
+    by: str
+    because: str
+    others: bool
+
+
 Event = (
     Confirmed | Declined | Cancelled | ConfirmationWithdrawn | TargetChanged | Replaced | Answered | MatrixIDTyped
     | HandoverNamed
-    | Approved | ApprovalRefused | TimePassed | StepStarted | StepDone | StepFailed | RetryAsked
+    | Approved | ApprovalRefused | TimePassed | StepStarted | StepDone | StepFailed | RetryAsked | Closed
 )  # fmt: skip
 
 
@@ -167,6 +180,7 @@ class Notice(StrEnum):
     APPROVAL_REMINDER = "approval_reminder"
     BLOCKED = "blocked"
     CANCELLED = "cancelled"
+    CLOSED = "closed"
     CONFIRMATION_WITHDRAWN = "confirmation_withdrawn"
     DEPARTURE = "departure"
     DONE = "done"
@@ -189,9 +203,11 @@ class NoChange(StrEnum):
 
     BEGUN = "begun"
     CLOCK_WRONG = "clock_wrong"  # said by the unit of work: nothing in here reads a clock
+    CLOSE_NEEDS_OTHER = "close_needs_other"
     EXPIRED = "expired"
     NEEDS_OTHER = "needs_other"
     NOT_ASKED = "not_asked"
+    NOT_CLOSABLE = "not_closable"
     NOT_CURRENT = "not_current"
     NOT_RELEASING = "not_releasing"
     NOT_STARTED = "not_started"
@@ -396,7 +412,8 @@ def _step_done(r: Request, e: StepDone, now: int) -> Decision:
         missing = [p.value for p in proofs_for(r.options) if proofs.get(p.value) is not True]
         if missing:
             cause = "not confirmed yet: " + ", ".join(missing)
-            return _step_failed(r, StepFailed(e.step, Failure.PASSING, cause, answer=e.answer), now)
+            failure = Failure.NEEDS_PERSON if e.answer.get("lasting") is True else Failure.NOT_YET
+            return _step_failed(r, StepFailed(e.step, failure, cause, answer=e.answer), now)
     record = replace(record, state=StepState.DONE, ended_ts=now, answer=e.answer, failure=None, cause="")
     r = r.with_step(record)
     if r.current_step is None:
@@ -408,6 +425,9 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
     record = _current(r, e.step)
     if record.state is not StepState.STARTED:
         raise _Refused(NoChange.NOT_STARTED)
+    if e.failure is Failure.NOT_YET:
+        too_long = record.attempts >= FEWEST_TRIES and now - (record.started_ts or now) > NOT_YET_AT_MOST_MS
+        e = replace(e, failure=Failure.NEEDS_PERSON if too_long else Failure.PASSING)
     passing = e.failure is Failure.PASSING
     record = replace(
         record,
@@ -477,7 +497,18 @@ def _retry_running(r: Request, e: RetryAsked, now: int) -> Decision:
 
 
 def _retry_blocked(r: Request, e: RetryAsked, now: int) -> Decision:
+    record = r.current_step
+    if record is not None:
+        r = r.with_step(replace(record, started_ts=None))  # the time allowed begins anew
     return Decision(replace(r, state=State.RUNNING, retry_ts=None, open_said=False))
+
+
+def _closed(r: Request, e: Closed, now: int) -> Decision:
+    if not can_close(r):
+        raise _Refused(NoChange.NOT_CLOSABLE)  # an account that may be active is nothing to be done with
+    if e.by == r.requester_id and e.others:
+        raise _Refused(NoChange.CLOSE_NEEDS_OTHER)
+    return Decision(_ended(r, State.CLOSED, now, e.by, e.because), (Notice.CLOSED,))
 
 
 def _current(r: Request, step: Step) -> StepRecord:
@@ -533,6 +564,7 @@ TRANSITIONS: dict[tuple[State, type[Any]], Rule] = {
     (State.RELEASING, RetryAsked): _retry_running,
     (State.BLOCKED, RetryAsked): _retry_blocked,
     (State.BLOCKED, Cancelled): _cancelled,
+    (State.BLOCKED, Closed): _closed,
 }
 
 
@@ -570,6 +602,12 @@ def wake_ts(r: Request) -> int | None:
     if r.state in (State.RUNNING, State.RELEASING):
         return r.retry_ts or 0
     return None
+
+
+def can_close(r: Request) -> bool:
+    """Whether `!close` would end it."""
+    deactivated = r.record(Step.DEACTIVATE)
+    return r.state is State.BLOCKED and deactivated is not None and deactivated.state is StepState.DONE
 
 
 def can_cancel(r: Request) -> bool:

@@ -28,6 +28,8 @@ class State(StrEnum):
     REPLACED = "replaced"
     REFUSED = "refused"
     FAILED = "failed"
+    CLOSED = "closed"
+    """Ended by a person with points that the homeserver never confirmed. Never done."""
 
 
 UNCONFIRMED = frozenset({State.ASKING, State.AWAITING_CONFIRMATION, State.AWAITING_MATRIX_ID})
@@ -36,7 +38,9 @@ WAITING = frozenset({State.AWAITING_APPROVAL, State.SCHEDULED})
 """Decided, and nothing touched."""
 ACTING = frozenset({State.RUNNING, State.RELEASING, State.BLOCKED})
 """The account is being worked on, or is half way through."""
-ENDED = frozenset({State.DONE, State.CANCELLED, State.EXPIRED, State.REPLACED, State.REFUSED, State.FAILED})
+ENDED = frozenset(
+    {State.DONE, State.CANCELLED, State.EXPIRED, State.REPLACED, State.REFUSED, State.FAILED, State.CLOSED}
+)
 OPEN = frozenset(State) - ENDED
 
 
@@ -59,6 +63,7 @@ class Failure(StrEnum):
     """The kinds of failure of a step, and what follows from each."""
 
     PASSING = "passing"  # tried again, by itself
+    NOT_YET = "not_yet"  # the homeserver answers, but it isn't as it should be: tried again for a bounded time
     NEEDS_PERSON = "needs_person"  # somebody has to fix something first
     IMPOSSIBLE = "impossible"  # nothing would help
 
@@ -195,6 +200,14 @@ class Request:
         record = self.record(Step.VERIFY)
         read = record.answer.get("proofs", {}) if record else {}
         return tuple((proof, read.get(proof.value) is True) for proof in proofs_for(self.options))
+
+    @property
+    def left_over(self) -> tuple[tuple[str, str, str], ...]:
+        """The rooms that the account couldn't leave when it was last looked at: id, name, and the version where the
+        homeserver doesn't know that any more."""
+        record = self.record(Step.VERIFY)
+        found = record.answer.get("left_over", []) if record else []
+        return tuple((str(room_id), str(name), str(version)) for room_id, name, version in found)
 
     @property
     def took_threepids(self) -> bool:

@@ -44,10 +44,11 @@ JSON = st.recursive(
     max_leaves=10,
 )
 _WORDS = [
-    "!help", "!deactivate", "!status", "!cancel", "!retry", "!approve", "!refuse", "!accept", "!audit", "!requests",
-    "!handover", "yes", "no", "R1", "R2", "R3", "R0", "R99999999999999999999", "--erase", "--reason", "--in", "7d",
-    "--at", "2030-01-01", "--dry-run", "--handover", "--since", "--all", "--request", "\"", "'", "“", TARGET, "@target",
-    MODERATOR, MEMBER, f"https://matrix.to/#/{TARGET}", "matrix:u/target:lethe.test", "> quoted", "#room:lethe.test",
+    "!help", "!deactivate", "!status", "!cancel", "!retry", "!close", "!approve", "!refuse", "!accept", "!audit",
+    "!requests", "!handover", "yes", "no", "R1", "R2", "R3", "R0", "R99999999999999999999", "--erase", "--reason",
+    "--in", "7d", "--at", "2030-01-01", "--dry-run", "--handover", "--since", "--all", "--request", "\"", "'", "“",
+    TARGET, "@target", MODERATOR, MEMBER, f"https://matrix.to/#/{TARGET}", "matrix:u/target:lethe.test", "> quoted",
+    "#room:lethe.test",
 ]  # fmt: skip
 _COMMANDS = [
     "!help", "!help deactivate", f"!deactivate {TARGET}", f"!deactivate {TARGET} --erase --reason x",

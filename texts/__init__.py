@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from markupsafe import Markup, escape
 
 from removal.ids import reference
+from removal.lifecycle import can_close
 from texts.catalogue import Catalogue
 from texts.catalogue import UnknownLanguage as UnknownLanguage
 from texts.formats import Formats
@@ -118,8 +119,9 @@ class Texts:
             time=formats.time, date=formats.date, span=formats.span, ago=formats.ago,
         )  # fmt: skip
         self._environment.globals.update(
-            gettext=gettext, ngettext=ngettext, word=self.word, words=self.words, prefix=prefix, ref=reference
-        )
+            gettext=gettext, ngettext=ngettext, word=self.word, words=self.words, prefix=prefix, ref=reference,
+            can_close=can_close,
+        )  # fmt: skip
 
     def word(self, group: Group, key: str | Enum, /, **values: Any) -> Markup:
         """The words for one value of an enumeration, e.g. `word("refusal", "server_admin", user=…)`.

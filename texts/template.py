@@ -19,6 +19,8 @@ class Template(StrEnum):
     CARD = "card"
     CLEAR_TEXT = "clear_text"
     CLOCK = "clock"
+    CLOSED = "closed"
+    CLOSE_HOW = "close_how"
     CONFIRMER_GONE = "confirmer_gone"
     DRY_RUN = "dry_run"
     EDITED = "edited"

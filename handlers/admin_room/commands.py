@@ -40,6 +40,7 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
             (Command("status", arguments=(REFERENCE,)), requests.status),
             (Command("cancel", arguments=(REFERENCE,), options=(REASON,)), requests.cancel),
             (Command("retry", arguments=(REFERENCE,)), requests.retry),
+            (Command("close", arguments=(REFERENCE,), options=(REASON,)), requests.close),
             (Command("approve", arguments=(REFERENCE,)), approval.approve),
             (Command("refuse", arguments=(REFERENCE,), options=(REASON,)), approval.refuse),
             (Command("accept", arguments=(Argument("user", Kind.USER),)), moderators.accept),

@@ -1,4 +1,4 @@
-"""`!requests`, `!status`, `!cancel`, `!retry` in the admin room."""
+"""`!requests`, `!status`, `!cancel`, `!retry`, `!close` in the admin room."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from engine.unit_of_work import UnitOfWork
 from handlers.context import Context, ModeratorCommand
 from handlers.decide import decide_for
 from removal.audit_action import AuditAction
-from removal.lifecycle import Cancelled, RetryAsked
+from removal.lifecycle import Cancelled, Closed, RetryAsked, can_close
 from removal.request import Request
 from storage import requests
 from texts import Template
@@ -52,6 +52,20 @@ async def retry(context: Context, asked: ModeratorCommand) -> None:
             return
         if await decide_for(unit, asked.event, request, RetryAsked(asked.by)):
             await unit.messages.reply(asked.event, Template.RETRYING, r=request)
+
+
+async def close(context: Context, asked: ModeratorCommand) -> None:
+    """Ends what needs a person and can't be finished, with its open points."""
+    reason = asked.parsed.text("--reason")
+    others = bool(asked.room.moderators() - {context.bot_id, asked.by})
+    async with context.units.begin(asked.event) as unit:
+        request = await _named(unit, asked)
+        if request is None:
+            return
+        if not reason and can_close(request):
+            await unit.messages.reply(asked.event, Template.CLOSE_HOW, r=request)
+            return
+        await decide_for(unit, asked.event, request, Closed(asked.by, reason or "", others))
 
 
 async def _named(unit: UnitOfWork, asked: ModeratorCommand) -> Request | None:

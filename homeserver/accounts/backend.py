@@ -138,6 +138,10 @@ class AccountBackend(Protocol):
         """Name, version and sizes of a room."""
         ...
 
+    async def room_versions(self) -> frozenset[str]:
+        """The room versions that this homeserver knows. A room of any other can't be left."""
+        ...
+
     async def room_members(self, room_id: str) -> list[str]:
         """Who is joined, from here and elsewhere."""
         ...

@@ -144,6 +144,25 @@ class RoomDetails(Answer):
     tombstoned: bool = False
 
 
+class RoomVersions(Answer):
+    """The part of the capabilities that is needed here."""
+
+    available: dict[str, str]
+
+
+class Capabilities(Answer):
+    """`GET /_matrix/client/v3/capabilities`."""
+
+    capabilities: dict[str, Any]
+
+    @property
+    def room_versions(self) -> frozenset[str]:
+        """The room versions that the homeserver knows."""
+        return frozenset(
+            read(RoomVersions, "the room versions", self.capabilities.get("m.room_versions") or {}).available
+        )
+
+
 class Media(Answer):
     """One file that an account uploaded. Times in milliseconds since 1970."""
 

@@ -16,6 +16,7 @@ from typing import Any
 from homeserver.accounts.models import (
     AccountData,
     AccountDataAnswer,
+    Capabilities,
     Deleted,
     Devices,
     FoundUsers,
@@ -71,6 +72,8 @@ CALLS: Mapping[Step, tuple[str, ...]] = {
     Step.WAIT: (
         "GET /_synapse/admin/v1/users/{user_id}/joined_rooms",
         "GET /_synapse/admin/v1/scheduled_tasks",
+        "GET /_synapse/admin/v1/rooms/{room_id}",
+        "GET /_matrix/client/v3/capabilities",
     ),
     Step.MEDIA: (
         "DELETE /_synapse/admin/v1/users/{user_id}/media",
@@ -425,6 +428,11 @@ class Synapse:
             NotFound: this homeserver doesn't know the room.
         """
         return read(RoomDetails, "the details of a room", await self._api.call("GET", _ROOM, room_id))
+
+    async def room_versions(self) -> frozenset[str]:
+        """The room versions that this homeserver knows: `GET /_matrix/client/v3/capabilities`."""
+        answer = await self._api.call("GET", "/_matrix/client/v3/capabilities")
+        return read(Capabilities, "the capabilities", answer).room_versions
 
     async def room_members(self, room_id: str) -> list[str]:
         """Who is joined, from here and elsewhere: `GET v1/rooms/{room_id}/members`.

@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 
 PASSING = (Unreachable, ServerFault, RateLimited)
 """Errors that go away by themselves."""
-_GATEWAY = (502, 503, 504)
+GATEWAY = (502, 503, 504)
 """What a proxy answers for a homeserver that is away."""
 
 
@@ -76,7 +76,7 @@ class Outage:
 
     def failed(self, error: HomeserverError) -> None:
         """Somebody asked. An error that the homeserver itself gave is an answer, too."""
-        if not (isinstance(error, Unreachable) or (isinstance(error, ServerFault) and error.status in _GATEWAY)):
+        if not (isinstance(error, Unreachable) or (isinstance(error, ServerFault) and error.status in GATEWAY)):
             self.answered()
         elif self.seconds() == 0:  # several who failed together failed once
             self._wait = min(self._limit, max(self._first, self._wait * 2))

@@ -11,6 +11,7 @@ from removal.lifecycle import (
     ApprovalRefused,
     Approved,
     Cancelled,
+    Closed,
     ConfirmationWithdrawn,
     Confirmed,
     Decision,
@@ -57,10 +58,14 @@ def _possible(request: Request) -> Iterator[tuple[Event, int]]:
         StepDone(step, proofs(request) if step is Step.VERIFY else {}),
         StepDone(step),
         RetryAsked(MODERATOR),
+        Closed(SECOND_MODERATOR, "the reason", others=True),
     ):
         yield event, NOW
     for failure in Failure:
         yield StepFailed(step, failure, "the cause"), NOW
+    yield StepFailed(step, Failure.NOT_YET, "the cause"), LONG_AFTER
+    lacking = {"proofs": {**proofs(request)["proofs"], "no_rooms": False}, "left_over": [("!room:x", "the name", "0")]}
+    yield StepDone(step, {**lacking, "lasting": True} if step is Step.VERIFY else {}), NOW
     yield ConfirmationWithdrawn(MODERATOR), LONG_AFTER
     yield TimePassed(LONG_AFTER), wake_ts(request) or NOW
     yield TimePassed(LONG_AFTER), LONG_AFTER

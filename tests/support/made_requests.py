@@ -8,6 +8,7 @@ from typing import Any
 
 from removal.lifecycle import (
     Cancelled,
+    Closed,
     Confirmed,
     Event,
     MatrixIDTyped,
@@ -112,6 +113,12 @@ def in_state(state: State) -> Request:
             return play(after(running, Step.SUSPEND), Cancelled(MODERATOR))
         case State.BLOCKED:
             return failed(after(running, Step.SUSPEND), Step.THREEPIDS, Failure.NEEDS_PERSON)
+        case State.CLOSED:
+            left_over = [["!room:example.org", "Garden", "0"], ["!other:example.org", "", ""]]
+            lacking = {"proofs": {**proofs(running)["proofs"], "no_rooms": False}, "left_over": left_over}
+            reading = play(after(running, Step.RELEASE), StepStarted(Step.VERIFY))
+            blocked = play(reading, StepDone(Step.VERIFY, {**lacking, "lasting": True}))
+            return play(blocked, Closed(SECOND_MODERATOR, "the reason", others=True))
         case State.DONE:
             return after(running, Step.VERIFY)
         case State.CANCELLED:

@@ -60,5 +60,5 @@ def test_the_departure_notice_never_says_that_it_is_done() -> None:
 def test_only_what_matters_rings_in_the_admin_room() -> None:
     """A moderator is mentioned when a removal ended or needs somebody, and not for what they just did themselves."""
     rings = {what for what in Notice for said in messages(moderation(), what) if said.rings}
-    assert rings == {"done", "open", "blocked", "failed", "reminder", "scheduled"}
+    assert rings == {"done", "closed", "open", "blocked", "failed", "reminder", "scheduled"}
     assert messages(moderation(state=State.REPLACED), Notice.REPLACED) == ()

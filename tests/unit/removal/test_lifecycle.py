@@ -11,16 +11,19 @@ from removal.lifecycle import (
     BACK_OFF_MS,
     IN_THE_AIR_MS,
     MUTE_AT_MOST_MS,
+    NOT_YET_AT_MOST_MS,
     Answered,
     ApprovalRefused,
     Approved,
     Cancelled,
+    Closed,
     ConfirmationWithdrawn,
     Confirmed,
     Declined,
     Event,
     HandoverNamed,
     MatrixIDTyped,
+    RetryAsked,
     StepDone,
     StepFailed,
     StepStarted,
@@ -32,7 +35,7 @@ from removal.lifecycle import (
     wake_ts,
 )
 from removal.plan import Media, Step
-from removal.request import ConfirmedBy, Failure, Question, Rules, State, StepState
+from removal.request import ConfirmedBy, Failure, Question, Request, Rules, State, StepState
 from tests.support.made_requests import (
     DAY,
     LEAVER,
@@ -315,6 +318,83 @@ def test_a_release_that_fails_is_what_people_are_told() -> None:
     assert decision.say == ("open",)
     assert request.current_step is not None
     assert (request.current_step.step, request.current_step.cause) == (Step.RELEASE, "forbidden")
+
+
+# --- what never comes true -------------------------------------------------------------------------------------------
+LACKING = {"proofs": {"deactivated": True}}
+
+
+def reading(request: Request, now: int, **answer: Any) -> Request:
+    """The request after the result was read back once more, and not all of it held."""
+    return play(request, StepStarted(Step.VERIFY), StepDone(Step.VERIFY, {**LACKING, **answer}), now=now)
+
+
+def test_a_proof_that_never_holds_needs_a_person_after_an_hour() -> None:
+    """Until then it is tried again; people hear of it at the first try, and again when it needs them."""
+    request = play(after(in_state(State.RUNNING), Step.RELEASE), StepStarted(Step.VERIFY))
+    decision = decide(request, StepDone(Step.VERIFY, LACKING), NOW)
+    assert (decision.request.state, decision.say) == (State.RUNNING, ("open",))
+    request = reading(reading(decision.request, NOW + MINUTE), NOW + NOT_YET_AT_MOST_MS)
+    assert request.state is State.RUNNING
+    request = play(request, StepStarted(Step.VERIFY))
+    decision = decide(request, StepDone(Step.VERIFY, LACKING), NOW + NOT_YET_AT_MOST_MS + 1)
+    assert (decision.request.state, decision.say) == (State.BLOCKED, ("blocked",))
+    again = play(decision.request, RetryAsked(MODERATOR), now=NOW + DAY)
+    assert reading(again, NOW + DAY + MINUTE).state is State.RUNNING  # the hour begins anew
+
+
+def test_a_stop_of_the_bot_is_no_hour_of_trying() -> None:
+    """Whatever lies between the first try and the second."""
+    request = reading(after(in_state(State.RUNNING), Step.RELEASE), NOW)
+    assert reading(request, NOW + 30 * DAY).state is State.RUNNING
+
+
+def test_what_is_known_to_last_needs_a_person_at_once() -> None:
+    """Nobody is kept waiting for a room that can't be left."""
+    assert reading(after(in_state(State.RUNNING), Step.RELEASE), NOW, lasting=True).state is State.BLOCKED
+
+
+def test_a_homeserver_that_is_away_needs_nobody_however_long() -> None:
+    """It comes back by itself."""
+    request = after(in_state(State.RUNNING), Step.DEACTIVATE)
+    for days in range(5):
+        request = play(
+            request, StepStarted(Step.WAIT), StepFailed(Step.WAIT, Failure.PASSING, "502"), now=NOW + days * DAY
+        )
+    assert request.state is State.RUNNING
+
+
+def test_before_the_deactivation_a_persons_account_is_set_free_in_time() -> None:
+    """A step whose success never shows ends a person's own removal, and a moderator's waits for them."""
+    for request, state in (
+        (play(own(rules=Rules()), OWN_YES), State.RELEASING),
+        (in_state(State.RUNNING), State.BLOCKED),
+    ):
+        request = after(request, Step.SNAPSHOT)
+        for hours in range(4):
+            request = (
+                play(
+                    request,
+                    StepStarted(Step.SUSPEND),
+                    StepFailed(Step.SUSPEND, Failure.NOT_YET, "not shown"),
+                    now=NOW + hours * NOT_YET_AT_MOST_MS,
+                )
+                if request.state is State.RUNNING
+                else request
+            )
+        assert request.state is state
+
+
+def test_closing_is_for_another_moderator_and_for_an_account_that_is_deactivated() -> None:
+    """Who asked for it closes it only where nobody else could."""
+    blocked = reading(after(in_state(State.RUNNING), Step.RELEASE), NOW, lasting=True)
+    assert decide(blocked, Closed(MODERATOR, "why", others=True), NOW).refusal == "close_needs_other"
+    for closed in (Closed(MODERATOR, "why", others=False), Closed(SECOND_MODERATOR, "why", others=True)):
+        decision = decide(blocked, closed, NOW)
+        assert (decision.request.state, decision.say) == (State.CLOSED, ("closed",))
+        assert (decision.request.ended_by, decision.request.ended_because) == (closed.by, "why")
+    assert decide(in_state(State.BLOCKED), Closed(SECOND_MODERATOR, "why", others=True), NOW).refusal == "not_closable"
+    assert decide(in_state(State.RUNNING), Closed(SECOND_MODERATOR, "why", others=True), NOW).refusal == State.RUNNING
 
 
 # --- the clock -------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from removal.lifecycle import (
     ApprovalRefused,
     Approved,
     Cancelled,
+    Closed,
     ConfirmationWithdrawn,
     Confirmed,
     Declined,
@@ -196,7 +197,7 @@ class Life(RuleBasedStateMachine):
                 self.in_the_air = True
             case StepFailed(Step.DEACTIVATE, failure):
                 self.in_the_air = False
-                self.perhaps_deactivated |= failure is Failure.PASSING
+                self.perhaps_deactivated |= failure in (Failure.PASSING, Failure.NOT_YET)
             case StepDone(Step.DEACTIVATE):
                 self.in_the_air, self.perhaps_deactivated = False, True
             case StepStarted(Step.SUSPEND):
@@ -294,6 +295,17 @@ class Life(RuleBasedStateMachine):
     def interfere(self, event: Event) -> None:
         self.happens(event)
 
+    @precondition(lambda self: self.request.state is State.BLOCKED)
+    @rule(by=PEOPLE, others=st.booleans())
+    def close(self, by: str, others: bool) -> None:
+        """Ended by a person, and only an account that is deactivated; never called done."""
+        before = self.request
+        self.happens(Closed(by, "because", others))
+        if self.request.state is State.CLOSED:
+            deactivated = before.record(Step.DEACTIVATE)
+            assert deactivated is not None and deactivated.state is StepState.DONE
+            assert by != before.requester_id or not others
+
     @alive
     @rule()
     def retry(self) -> None:
@@ -387,12 +399,12 @@ class Life(RuleBasedStateMachine):
     def what_may_have_happened_is_never_called_off(self) -> None:
         if self.in_the_air or self.perhaps_deactivated:
             assert self.request.began_final_step
-            assert self.request.state in (State.RUNNING, State.BLOCKED, State.DONE)
+            assert self.request.state in (State.RUNNING, State.BLOCKED, State.DONE, State.CLOSED)
 
     @invariant()
     def nobody_is_left_suspended(self) -> None:
         assert self.request.suspended == self.suspended
-        if self.request.state in ENDED:
+        if self.request.state in ENDED - {State.CLOSED}:  # there it is one of the open points
             assert not self.suspended
 
     @invariant()

@@ -12,6 +12,7 @@ from removal.lifecycle import (
     ApprovalRefused,
     Approved,
     Cancelled,
+    Closed,
     ConfirmationWithdrawn,
     Declined,
     Event,
@@ -27,7 +28,19 @@ from removal.lifecycle import (
 )  # fmt: skip
 from removal.plan import Kind, Step
 from removal.request import Failure, Question, Request, State
-from tests.support.made_requests import DAY, LEAVER, MINUTE, MODERATOR, NOW, TYPED, YES, failed, in_state, play
+from tests.support.made_requests import (
+    DAY,
+    LEAVER,
+    MINUTE,
+    MODERATOR,
+    NOW,
+    TYPED,
+    YES,
+    after,
+    failed,
+    in_state,
+    play,
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,7 @@ ROWS = (
     Row(S.RELEASING, RetryAsked(MODERATOR), S.RELEASING, (), "!retry ends a wait there too"),
     Row(S.BLOCKED, RetryAsked(MODERATOR), S.RUNNING, (), "!retry goes on at the step that failed"),
     Row(S.BLOCKED, Cancelled(MODERATOR), S.RELEASING, ("releasing",), "giving up lifts the suspension first"),
+    Row(S.BLOCKED, Closed(MODERATOR, "why", others=False), S.CLOSED, ("closed",), "!close ends it with open points"),
 )  # fmt: skip
 
 
@@ -106,6 +120,8 @@ def given(row: Row) -> Request:
             return play(request, SNAPSHOT_STARTED)
         case (State.RUNNING, RetryAsked()):
             return failed(request, Step.SNAPSHOT, Failure.PASSING)
+        case (State.BLOCKED, Closed()):
+            return failed(after(in_state(State.RUNNING), Step.DEACTIVATE), Step.WAIT, Failure.NEEDS_PERSON)
         case (State.RELEASING, RetryAsked()):
             return play(request, StepFailed(Step.RELEASE, Failure.PASSING, "502"))
         case _:

@@ -133,6 +133,8 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     ],
     "card": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
     "clear_text": lambda h: [{}],
+    "close_how": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
+    "closed": lambda h: heard("closed", h),
     "clock": lambda h: [{"clocks": c, "offset_ms": ms} for c in Clocks for ms in (-31_000, 3_600_000)],
     "dry_run": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
     "edited": lambda h: [{}],

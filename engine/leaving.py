@@ -1,0 +1,88 @@
+"""The step that waits until the account is in no room any more, and what is known of the rooms that it can't leave.
+
+Synapse leaves rooms after a deactivation, one by one, in the background; a room that it fails to leave is passed over
+with a line in its log ("Failed to part user"), and no API says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from engine.failures import Problem
+from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.models import JOIN_STATES
+from homeserver.client.api import NotFound
+from removal.request import Failure, Request
+
+NAMED = 20
+"""So many of the rooms that are left over are looked at and named."""
+QUIET = 2.0
+"""Seconds without progress after which it is looked whether it is a lasting one."""
+
+
+async def leave_all(accounts: AccountBackend, request: Request, *, pause: float, stalled: float) -> dict[str, Any]:
+    """Waits until all rooms are left, and still are a moment later: a profile change shortly before a deactivation can
+    make the account join rooms again that it had left. A second deactivation repairs that.
+
+    Where it doesn't get on, the second deactivation is asked for, and what is still open is returned: what follows
+    needn't wait for it, and the last step reads it back.
+
+    Args:
+        pause: seconds after which the rooms are looked at again.
+        stalled: seconds without any progress.
+
+    Returns:
+        `rooms`: in how many it still is. `left_over`: of these, `[room_id, name, version]`, the version where this
+        homeserver doesn't know it any more. `lasting`: each of them has such a version.
+
+    Raises:
+        Problem, HomeserverError: it can't be told yet.
+    """
+    repairs = 0
+    while True:
+        left_over = await _until_in_no_room(accounts, request.target_id, stalled)
+        if left_over:
+            await accounts.deactivate(request.target_id, erase=request.options.erase)
+            named = [await _named(accounts, room_id) for room_id in left_over[:NAMED]]
+            lasting = len(left_over) == len(named) and all(version for _, _, version in named)
+            return {"rooms": len(left_over), "repairs": repairs, "left_over": named, "lasting": lasting}
+        await asyncio.sleep(pause)
+        tasks = await accounts.scheduled_tasks(request.target_id, JOIN_STATES)
+        if not await accounts.joined_rooms(request.target_id):
+            if all(task.status.over for task in tasks):
+                return {"rooms": 0, "repairs": repairs}
+            continue
+        repairs += 1
+        if repairs > 3:
+            raise Problem(Failure.NOT_YET, "the account keeps coming back to rooms it left")
+        await accounts.deactivate(request.target_id, erase=request.options.erase)
+
+
+async def _until_in_no_room(accounts: AccountBackend, user_id: str, stalled: float) -> list[str]:
+    """The rooms that aren't left; none where all are."""
+    fewest, since, delay, looked = None, time.monotonic(), 0.1, False
+    while rooms := await accounts.joined_rooms(user_id):
+        quiet = time.monotonic() - since
+        if fewest is None or len(rooms) < fewest:
+            fewest, since = len(rooms), time.monotonic()
+        elif quiet > stalled:
+            break
+        elif quiet > QUIET and not looked and len(rooms) <= NAMED:
+            looked = True  # once for each number of rooms would be often
+            if all(version for _, _, version in [await _named(accounts, room_id) for room_id in rooms]):
+                break
+        await asyncio.sleep(delay)
+        delay = min(delay * 1.5, 5.0)
+    return rooms
+
+
+async def _named(accounts: AccountBackend, room_id: str) -> tuple[str, str, str]:
+    """A room's id, its name, and its version where the homeserver doesn't know that any more: nobody can leave it."""
+    try:
+        room = await accounts.room_details(room_id)
+    except NotFound:
+        return room_id, "", ""
+    known = await accounts.room_versions()
+    return room_id, room.name or room.canonical_alias or "", "" if room.version in known else room.version or ""
