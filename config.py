@@ -197,6 +197,7 @@ class SelfService(_Section):
     allowed_users: tuple[Glob, ...] = ("*",)
     requests_per_day: Annotated[Number, Field(ge=1)] = 3
     remove_sso_links: bool = True
+    wait_for_reminder: bool = True
 
 
 class Audit(_Section):

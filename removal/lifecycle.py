@@ -25,6 +25,8 @@ from removal.request import (
 )
 
 DAY_MS = 86_400_000
+REMINDER_LATE_MS = 3_600_000
+"""A reminder that comes later than this is late."""
 IN_THE_AIR_MS = 300_000
 """An attempt whose end we didn't hear may act so long afterwards; longer than any time-out of ours or a proxy's."""
 MUTE_AT_MOST_MS = 6 * 3_600_000
@@ -382,9 +384,13 @@ def _approval_time(r: Request, e: TimePassed, now: int) -> Decision:
 
 
 def _scheduled_time(r: Request, e: TimePassed, now: int) -> Decision:
+    remind_ts = reminder_ts(r)
+    late = remind_ts is not None and now > remind_ts + REMINDER_LATE_MS
+    if late and r.due_ts is not None and r.kind is Kind.OWN and r.rules.wait_for_reminder:
+        # The bot was away on the day before: the person has not had the day in which to change their mind.
+        r = replace(r, due_ts=max(r.due_ts, now + DAY_MS))
     if r.due_ts is None or now >= r.due_ts:
         return _begin(r, now)
-    remind_ts = reminder_ts(r)
     if remind_ts is not None and now >= remind_ts:
         return Decision(replace(r, reminded_ts=now), (Notice.REMINDER,))
     raise _Refused(NoChange.NOT_YET)

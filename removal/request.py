@@ -109,6 +109,8 @@ class Rules:
     needs_matrix_id: bool = False
     needs_approval: bool = False
     grace_ms: int = 0
+    wait_for_reminder: bool = True
+    """A person whose reminder comes late gets a day from then on."""
 
 
 @dataclass(frozen=True, slots=True)

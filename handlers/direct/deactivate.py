@@ -83,6 +83,7 @@ def _request(
             by_reply=context.settings.confirmation.method == "reply" and asked.encrypted,
             needs_matrix_id=settings.confirm_by_matrix_id,
             needs_approval=settings.approval == "moderator",
+            wait_for_reminder=settings.wait_for_reminder,
             grace_ms=int(settings.grace_period.total_seconds() * 1000),
         ),
         facts=facts,

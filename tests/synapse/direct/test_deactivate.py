@@ -421,6 +421,19 @@ async def test_a_restart_before_the_confirmation_is_complete(scene: MakeScene, s
     assert [request["id"] for request in requests(stage)] == [1]
 
 
+async def test_a_setting_keeps_the_date_though_the_reminder_was_lost(inside: MakeInside) -> None:
+    """`wait_for_reminder: false`: the bot was down from the day before to the date, and begins at once."""
+    stage, bot = await inside(self_service={"grace_period": "7d", "wait_for_reminder": False})
+    person = await stage.person("leaver")
+    talk = await Talk.begin(stage, person)
+    await talk.confirmed()
+    await bot.stop()
+    bot.clock.ahead += 8 * DAY
+    await bot.start()
+    await talk.hears(BEGINS)
+    await gone(stage, person)
+
+
 async def test_a_restart_during_the_grace_period_and_in_the_middle_of_it_all(inside: MakeInside) -> None:
     """Stopped while scheduled and started after the date, the bot says farewell and finishes; told once."""
     stage, bot = await inside(self_service={"grace_period": "7d"})
@@ -430,6 +443,11 @@ async def test_a_restart_during_the_grace_period_and_in_the_middle_of_it_all(ins
     await bot.stop()
     bot.clock.ahead += 8 * DAY
     await bot.start()
+    # The reminder was lost with the day before: the person gets theirs now, and a day after it.
+    await talk.hears("will be removed tomorrow")
+    await bot.pass_time(23 * HOUR)
+    assert states(stage) == ["scheduled"] and not (await stage.user(person.user_id))["deactivated"]
+    await bot.pass_time(2 * HOUR)
     await talk.hears(BEGINS)
     await bot.stop()
     await bot.start()

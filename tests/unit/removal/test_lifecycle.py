@@ -428,6 +428,30 @@ def test_a_reminder_comes_a_day_before_once() -> None:
     assert reminder_ts(play(moderation(at_ts=NOW + DAY), YES)) is None
 
 
+@pytest.mark.parametrize("late", [2 * 60 * MINUTE, DAY, 30 * DAY], ids=["two hours", "to the date", "long after it"])
+def test_a_person_has_a_day_after_a_reminder_that_came_late(late: int) -> None:
+    """The bot was down the day before: the reminder names the new date, a day from now, and only then it begins."""
+    request = play(own(rules=Rules(grace_ms=7 * DAY)), OWN_YES)
+    now = NOW + 6 * DAY + late
+    reminded = decide(request, TimePassed(0), now)
+    assert (reminded.request.state, reminded.request.due_ts, reminded.say) == (
+        State.SCHEDULED,
+        now + DAY,
+        ("reminder",),
+    )
+    assert decide(reminded.request, TimePassed(0), now + DAY - 1).refusal == "not_yet"
+    assert decide(reminded.request, TimePassed(0), now + DAY).request.state is State.RUNNING
+
+
+def test_a_date_stays_where_nobody_waits_for_the_reminder() -> None:
+    """A moderator's removal, a setting that says so, and a reminder in time."""
+    own_rules = Rules(grace_ms=3 * DAY, wait_for_reminder=False)
+    for request in (in_state(State.SCHEDULED), play(own(rules=own_rules), OWN_YES)):
+        assert decide(request, TimePassed(0), NOW + 4 * DAY).request.state is State.RUNNING
+    request = play(own(rules=Rules(grace_ms=3 * DAY)), OWN_YES)
+    assert decide(request, TimePassed(0), NOW + 2 * DAY + MINUTE).request.due_ts == NOW + 3 * DAY
+
+
 def test_a_late_approval_with_a_short_grace_period_brings_no_reminder_at_once() -> None:
     """A day or less is left when the date is said; a reminder right after it would be noise."""
     waiting = play(own(rules=Rules(needs_approval=True, grace_ms=DAY)), OWN_YES)
