@@ -108,10 +108,10 @@ class Texts:
         # other value, and Jinja passes values to gettext without `finalize`.
         self._environment.newstyle_gettext = True  # type: ignore[attr-defined] # the extension adds it
 
-        def gettext(message: str, **values: Any) -> Markup:
+        def gettext(message: str, /, **values: Any) -> Markup:
             return _filled(catalogue.gettext(message), values)
 
-        def ngettext(singular: str, plural: str, count: int, **values: Any) -> Markup:
+        def ngettext(singular: str, plural: str, count: int, /, **values: Any) -> Markup:
             return _filled(catalogue.ngettext(singular, plural, count), values)
 
         self._environment.filters.update(

@@ -177,3 +177,9 @@ def test_every_command_is_explained_in_full() -> None:
             assert usage in text.body
             assert all(option.shown in text.body for option in command.options)
             assert "…" not in text.body
+
+
+def test_a_number_may_have_any_name() -> None:
+    """`count`, too, which gettext's own parameter was called."""
+    assert TEXTS.word("check", "moderators", count=1) == "1 moderator there may command the bot."
+    assert TEXTS.word("check", "moderators", count=2) == "2 moderators there may command the bot."
