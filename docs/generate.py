@@ -76,6 +76,8 @@ def commands(texts: Texts) -> str:
         "`!help` shows the same. The prefix is a setting (`command_prefix`). A user is written as `@user` (this"
         " server), as a full Matrix ID, as a mention, or as a link; text with spaces in it stands in quotation marks,"
         " or goes up to the next option.",
+        "A command may follow the bot's name (`Lethe: !help`, `@lethe help`, a mention); behind the name the prefix can"
+        " be left out.",
         "What only comes near a Matrix ID (`spam`, `spam:server`, `@spam:server,`) is never guessed: the answer names"
         " the one that was probably meant, and nothing is asked for. `!delete`, `!ban` and their like are answered with"
         " `!deactivate`.",

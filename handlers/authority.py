@@ -100,6 +100,10 @@ class Authority:
         """Any room that the bot is in, as it is now. Raises: HomeserverError."""
         return await self._rooms.state(room_id)
 
+    async def display_name(self, room_id: str) -> str | None:
+        """What the bot is called in a room; None where it has no display name there. Raises: HomeserverError."""
+        return await self._rooms.display_name(room_id, self.policy.bot_id)
+
     async def room_id_of(self, room: str) -> str | None:
         """The id of a room that was named by id or address; None where there is none. Raises: HomeserverError."""
         return await self._rooms.resolve_alias(room) if room.startswith("#") else room

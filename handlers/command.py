@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from handlers.message import DASHES, LinkKind, Message, Word
+from handlers.links import LinkKind
+from handlers.message import DASHES, Message, Word
 from removal.ids import USER_ID_MAX_BYTES, InvalidUserID, UserID, parse_reference
 from removal.times import parse_duration, parse_moment
 
@@ -188,9 +189,9 @@ class Parsed:
 # --- finding and explaining commands ---------------------------------------------------------------------------------
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that was probably meant, None where nothing comes near."""
-    return next(iter(difflib.get_close_matches(name[:40], list(names), n=1, cutoff=0.6)), None)
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The name that was probably meant, None where nothing comes near. `cutoff`: how near, up to 1 for the same."""
+    return next(iter(difflib.get_close_matches(name[:40], list(names), n=1, cutoff=cutoff)), None)
 
 
 def usage(command: Command, prefix: str) -> str:

@@ -16,7 +16,7 @@ from handlers.context import Context, DirectCommand, ModeratorCommand
 from handlers.message import Message
 from removal.audit_action import AuditAction
 from removal.incoming import Incoming
-from texts import Template
+from texts import Template, Texts
 
 CommandT = TypeVar("CommandT", ModeratorCommand, DirectCommand)
 Handler = Callable[[Context, CommandT], Awaitable[None]]
@@ -72,9 +72,14 @@ class Commands(Generic[CommandT]):
     def _find(self, name: str) -> Command | None:
         return next((command for command in self.all if command.name == name), None)
 
+    def means(self, word: str, texts: Texts) -> bool:
+        """Whether a word names a command of this place, or is what people call one elsewhere, or nearly a name."""
+        known = [command.name for command in self.all]
+        return word in known or word in _verbs(texts) or nearest(word, known, cutoff=0.8) is not None
+
     async def _unknown(self, context: Context, event: Incoming, name: str) -> None:
         known = {command.name for command in self.all}
-        verbs = set(context.units.texts.word("own_wish", "verbs").split()) - known
+        verbs = _verbs(context.units.texts) - known
         near = nearest(name, sorted(known | verbs))
         # What people call it elsewhere: `!delete`, `!ban`, `!erase-user`.
         if near in verbs or re.split("[-_]", name)[0] in verbs:
@@ -107,3 +112,8 @@ class Commands(Generic[CommandT]):
                     usage=usage(found, self._prefix),
                     options=[(option.shown, option.name) for option in found.options],
                 )
+
+
+def _verbs(texts: Texts) -> set[str]:
+    """What people call the removal of an account."""
+    return set(texts.word("own_wish", "verbs").split())

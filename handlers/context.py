@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from config import Settings
 from engine.unit_of_work import UnitsOfWork
 from handlers.authority import AdminRoom, Authority
+from handlers.called import Called
 from handlers.command import Parsed
 from homeserver.accounts.backend import AccountBackend
 from homeserver.client.files import Files
@@ -30,6 +31,11 @@ class Context:
     @property
     def server_name(self) -> str:
         return self.settings.homeserver.server_name
+
+    @property
+    def called(self) -> Called:
+        """The names of the bot that never change: its Matrix ID and the localpart of that."""
+        return Called(self.bot_id, (self.bot_id[1:].partition(":")[0],))
 
     async def done(self, event: Incoming) -> bool:
         """Marks an event as handled without any effect. Always returns True, as handlers do for a handled event."""

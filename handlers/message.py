@@ -18,14 +18,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from lxml import etree, html
 
-from removal.ids import InvalidUserID, UserID
+from handlers.called import BLANKS, MARKS, Called, after_address, begins, usual_width
+from handlers.links import Link, LinkKind, named_user, parse_link
 
 MAX_HTML = 65_536
 """Characters of `formatted_body` that are read at most: no event is larger. A longer one counts as not there."""
@@ -34,7 +33,6 @@ DOUBLE_QUOTES = frozenset('"“”„‟«»″＂')
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 """The hyphen, and what phones make of two of them."""
 SINGLE_QUOTES = frozenset("'‘’‚‛‹›")
-_LINK = re.compile(r"https?://|matrix:", re.IGNORECASE)
 _COMMAND_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _FALLBACK = re.compile(r"> (?:\* )?<@[^\n>]*>")
 # Elements that begin a new line where they're shown, and those that aren't shown at all.
@@ -47,26 +45,9 @@ _UNSEEN = frozenset(
     {"head", "iframe", "math", "mx-reply", "noscript", "object", "script", "style", "svg", "template", "textarea",
      "title"}
 )  # fmt: skip
-_MARKDOWN_LINK = re.compile(r"\[[^\[\]]*\]\(<?([^()<>\s]+)>?\)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # What Markdown takes out of a word.
 _MARKDOWN = str.maketrans("", "", "_*~`\\")
-
-
-class LinkKind(StrEnum):
-    """What a link points to."""
-
-    USER = "user"
-    ROOM = "room"
-    EVENT = "event"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link to something of Matrix. `target` is what it says after decoding: it needn't be a valid id."""
-
-    kind: LinkKind
-    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +76,13 @@ class Message:
     reply_to: str | None = None
     """The event it answers, as it claims."""
     unfinished_quote: bool = False
+    bare: tuple[Word, ...] = ()
+    """Where the command's name stands without the prefix before it, after the bot's name or a blank: those words. It
+    may be no command then."""
+
+    def as_talk(self) -> Message:
+        """The same, where the bare words are no command's name."""
+        return replace(self, command=None, words=() if self.is_edit else self.bare + self.words, bare=())
 
     @property
     def text(self) -> str:
@@ -102,12 +90,13 @@ class Message:
         return " ".join(word.text for word in self.words)
 
 
-def read(content: dict[str, Any], prefix: str) -> Message | None:
+def read(content: dict[str, Any], prefix: str, called: Called | None = None) -> Message | None:
     """Reads the content of an `m.room.message`.
 
     Args:
         content: the event's content, of any shape.
         prefix: what a command begins with, such as `!`.
+        called: the names under which the bot may be addressed; at the beginning they are left out.
 
     Returns:
         None where it's no text that somebody wrote: notices, emotes, files, content without a body.
@@ -116,36 +105,48 @@ def read(content: dict[str, Any], prefix: str) -> Message | None:
     relation = relation if isinstance(relation, dict) else {}
     if relation.get("rel_type") == "m.replace" or "m.new_content" in content:
         edited = content.get("m.new_content")
-        inner = _read_text(edited, prefix, is_reply=False) if isinstance(edited, dict) else None
-        return (
-            Message(inner.command if inner else None, (), is_edit=True) if content.get("msgtype") == "m.text" else None
-        )
+        inner = _read_text(edited, prefix, called, is_reply=False) if isinstance(edited, dict) else None
+        if content.get("msgtype") != "m.text":
+            return None
+        return Message(inner.command, (), is_edit=True, bare=inner.bare) if inner else Message(None, (), is_edit=True)
     answered = relation.get("m.in_reply_to")
     reply_to = answered.get("event_id") if isinstance(answered, dict) else None
-    message = _read_text(content, prefix, is_reply=answered is not None)
+    message = _read_text(content, prefix, called, is_reply=answered is not None)
     if message is None or not isinstance(reply_to, str) or _SURROGATE.search(reply_to):
         return message
-    return Message(message.command, message.words, reply_to=reply_to, unfinished_quote=message.unfinished_quote)
+    return replace(message, reply_to=reply_to)
 
 
-def _read_text(content: dict[str, Any], prefix: str, *, is_reply: bool) -> Message | None:
+def _read_text(content: dict[str, Any], prefix: str, called: Called | None, *, is_reply: bool) -> Message | None:
     body = content.get("body")
     if content.get("msgtype") != "m.text" or not isinstance(body, str):
         return None
     body = _whole(body)
     if is_reply or _FALLBACK.match(body):
         body = _without_fallback(body)
-    plain = _message([body], prefix)
     formatted = content.get("formatted_body")
-    if content.get("format") != "org.matrix.custom.html" or not isinstance(formatted, str):
+    has_html = content.get("format") == "org.matrix.custom.html" and isinstance(formatted, str)
+    pieces = _read_html(_whole(str(formatted))) if has_html else []
+    linked, addressed, pill = _links(pieces), False, ""
+    if called is not None:
+        pieces, pill = _without_pill(pieces, called, prefix)
+        rest = after_address(body, replace(called, names=(*called.names, pill)) if pill else called, prefix)
+        body, addressed = (body, False) if rest is None else (rest, True)
+    plain = _message([body], prefix, addressed=addressed)
+    if not linked:
         return plain
-    pieces = _read_html(_whole(formatted))
-    if not any(isinstance(piece, _Anchor) and piece.link.kind is not LinkKind.EVENT for piece in pieces):
+    if pill and not addressed:
+        return Message(None, plain.words)  # the formatting alone addresses the bot
+    if not _links(pieces):
         return plain
-    rich = _message(_compare(pieces, body), prefix)
+    rich = _message(_compare(pieces, body), prefix, addressed=addressed)
     if rich.command != plain.command:
         return Message(None, rich.words)  # people with different clients would read different commands
-    return Message(rich.command, _repair(rich.words, body), unfinished_quote=rich.unfinished_quote)
+    return replace(rich, words=_repair(rich.words, body))
+
+
+def _links(pieces: list[_Piece]) -> bool:
+    return any(isinstance(piece, _Anchor) and piece.link.kind is not LinkKind.EVENT for piece in pieces)
 
 
 def _whole(text: str) -> str:
@@ -160,69 +161,6 @@ def _without_fallback(body: str) -> str:
     if first and first < len(lines) and not lines[first].strip():
         first += 1
     return "\n".join(lines[first:])
-
-
-# --- links -----------------------------------------------------------------------------------------------------------
-
-
-def parse_link(text: str) -> Link | None:
-    """Reads a `https://matrix.to/#/…` address or a `matrix:` URI, percent-encoded or not, None where it's neither."""
-    text = text.strip()
-    if not _LINK.match(text) or len(text) > 2_048 or re.search(r"\s", text):
-        return None
-    try:
-        parts = urlsplit(text)
-        if parts.scheme.lower() in ("http", "https") and parts.netloc.lower() in ("matrix.to", "www.matrix.to"):
-            if parts.path not in ("", "/") or not parts.fragment.startswith("/"):
-                return None
-            return _matrix_to(parts.fragment[1:].partition("?")[0])
-        if parts.scheme.lower() == "matrix":
-            return _matrix_uri(parts.path.lstrip("/") if parts.netloc else parts.path)
-    except ValueError:
-        return None  # not an address at all, or not UTF-8 once decoded
-    return None
-
-
-def _decode(text: str) -> str:
-    return unquote(text, errors="strict")
-
-
-def _matrix_to(path: str) -> Link | None:
-    sigil = _decode(path[:3])[:1]
-    if sigil == "@":  # a localpart may hold slashes, and nothing follows a user
-        return Link(LinkKind.USER, _decode(path.removesuffix("/")))
-    room, _, event = path.partition("/")
-    if sigil not in ("!", "#"):
-        return None
-    return Link(LinkKind.EVENT, _decode(event)) if event else Link(LinkKind.ROOM, _decode(room))
-
-
-def _matrix_uri(path: str) -> Link | None:
-    kind, _, rest = path.partition("/")
-    if not rest:
-        return None
-    match kind:
-        case "u" | "user":
-            return Link(LinkKind.USER, "@" + _decode(rest))
-        case "r" | "room" | "roomid":
-            room, _, event = rest.partition("/")
-            if event:
-                return Link(LinkKind.EVENT, "$" + _decode(event.partition("/")[2]))
-            return Link(LinkKind.ROOM, ("!" if kind == "roomid" else "#") + _decode(room))
-        case _:
-            return None
-
-
-def named_user(text: str) -> str | None:
-    """The full Matrix ID that the first word of a text is or links to, None where it's neither."""
-    first = next(iter(text.split(maxsplit=1)), "")
-    markdown = _MARKDOWN_LINK.match(text)
-    link = parse_link(markdown.group(1) if markdown else first.strip("<>"))
-    candidate = link.target if link and link.kind is LinkKind.USER else first.rstrip(":,").strip("`")
-    try:
-        return str(UserID.parse(candidate))
-    except InvalidUserID:
-        return None
 
 
 # --- formatted_body --------------------------------------------------------------------------------------------------
@@ -281,6 +219,21 @@ def _shown(root: html.HtmlElement) -> Iterator[_Piece]:
                 inside.append(said)
 
 
+def _without_pill(pieces: list[_Piece], called: Called, prefix: str) -> tuple[list[_Piece], str]:
+    """What `formatted_body` shows without the bot's name at its beginning, and the text of the link that it was."""
+    first = next((at for at, piece in enumerate(pieces) if isinstance(piece, _Anchor)), len(pieces))
+    before = "".join(str(piece) for piece in pieces[:first])
+    anchor = pieces[first] if first < len(pieces) else None
+    if not isinstance(anchor, _Anchor) or before.strip(BLANKS) not in ("", "@"):
+        rest = after_address(before, called, prefix)
+        return (pieces if rest is None else [rest, *pieces[first:]]), ""
+    if anchor.link != Link(LinkKind.USER, called.user_id) or named_user(anchor.text) not in (None, called.user_id):
+        return pieces, ""
+    last = next((at for at in range(first + 1, len(pieces)) if isinstance(pieces[at], _Anchor)), len(pieces))
+    after = "".join(str(piece) for piece in pieces[first + 1 : last])
+    return [after.lstrip(BLANKS).lstrip(MARKS), *pieces[last:]], anchor.text or called.user_id
+
+
 def _compare(pieces: list[_Piece], body: str) -> list[_Piece]:
     """Marks the links to people that are shown as somebody else, in their own text or in `body` at the same place."""
     flat = " ".join(body.split())
@@ -327,17 +280,27 @@ def _repair(words: tuple[Word, ...], body: str) -> tuple[Word, ...]:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _message(pieces: list[_Piece], prefix: str) -> Message:
+def _message(pieces: list[_Piece], prefix: str, *, addressed: bool = False) -> Message:
     words, unfinished = _split(pieces)
-    if words and words[0].link is None and not words[0].quoted and _begins(words[0].text, prefix):
-        name = words[0].text[len(prefix) :].lower()
+    first = _typed(words, 0)
+    if begins(first, prefix):
+        name = usual_width(first[len(prefix) :]).lower()
         if _COMMAND_NAME.fullmatch(name):
             return Message(name, tuple(words[1:]), unfinished_quote=unfinished)
+    # `! help`, or `help` behind the bot's name.
+    apart = 1 if begins(first, prefix) and len(first) == len(prefix) else 0 if addressed else None
+    if apart is not None:
+        name = usual_width(_typed(words, apart)).lower().rstrip("!?.,:")
+        if _COMMAND_NAME.fullmatch(name):
+            cut = apart + 1
+            return Message(name, tuple(words[cut:]), unfinished_quote=unfinished, bare=tuple(words[:cut]))
     return Message(None, tuple(words))
 
 
-def _begins(text: str, prefix: str) -> bool:
-    return text[: len(prefix)].lower() == prefix.lower()
+def _typed(words: list[Word], at: int) -> str:
+    """The text of a word that is neither a link nor quoted; empty where there is none."""
+    word = words[at] if at < len(words) else None
+    return word.text if word is not None and word.link is None and not word.quoted else ""
 
 
 def _split(pieces: list[_Piece]) -> tuple[list[Word], bool]:

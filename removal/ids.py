@@ -21,7 +21,7 @@ _LOCALPART = re.compile(r"[\x21-\x39\x3b-\x7e]+")
 _UNSEEN = "\u200b\u200e\u200f\u2060\u2066\u2067\u2068\u2069\ufeff"
 _OPENING = "<([{\"'*`~|“”„‟‘’‚‛«»‹›" + _UNSEEN
 _CLOSING = ">)]}\"'*`~|“”„‟‘’‚‛«»‹›.,:;!?…" + _UNSEEN
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """What a keyboard for Chinese, Japanese or Korean makes of ASCII."""
 _NAME = re.compile(r"[A-Za-z0-9._=/+-]+")
 _REFERENCE = re.compile(r"[Rr]([1-9][0-9]{0,17})")
@@ -75,7 +75,7 @@ class UserID:
         Returns:
             A Matrix ID that differs from `text`, or None.
         """
-        bare = re.split(r"/#/(?:user/)?", text.translate(_FULL_WIDTH), maxsplit=1)[-1]
+        bare = re.split(r"/#/(?:user/)?", text.translate(FULL_WIDTH), maxsplit=1)[-1]
         bare = unquote(bare) if bare.startswith("%40") else bare
         # A localpart may begin and end with an underscore; before an @ and in a server name it's Markdown's.
         opening, closing = ("_" if "@" in bare else ""), ("_" if ":" in bare else "")

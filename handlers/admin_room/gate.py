@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from handlers import yes_no
+from handlers.address import hear
 from handlers.admin_room import confirmation
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.admin_room.upgrade import Upgrade
@@ -12,7 +13,7 @@ from handlers.admin_room.watch import WATCHED, Watch
 from handlers.authority import AdminRoom
 from handlers.command_set import Commands
 from handlers.context import Context, ModeratorCommand
-from handlers.message import Message, read
+from handlers.message import Message
 from handlers.throttle import Throttle
 from removal.audit_action import AuditAction
 from removal.incoming import Incoming
@@ -63,7 +64,7 @@ class AdminRoomGate:
         return await self._context.done(event)
 
     async def _said(self, event: Incoming) -> bool:
-        message = read(event.content, self._context.settings.command_prefix)
+        message = await hear(self._context, self._commands, event)
         answered = await self._answered(event, message)
         if message is None or (message.command is None and answered is None):
             return await self._context.done(event)

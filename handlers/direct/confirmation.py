@@ -18,12 +18,12 @@ from storage import conversations, outbox, requests
 from texts import Template
 
 
-def stops(event: Incoming, prefix: str) -> bool:
+def stops(context: Context, event: Incoming) -> bool:
     """Whether this is `!cancel` or ❌."""
     found = annotation(event)
     if found is not None:
         return found[1] in NO
-    message = read(event.content, prefix)
+    message = read(event.content, context.settings.command_prefix, context.called)
     return message is not None and message.command == "cancel"
 
 

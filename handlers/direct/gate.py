@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from engine.unit_of_work import UnitOfWork
+from handlers.address import hear
 from handlers.command_set import Commands
 from handlers.context import Context, DirectCommand
 from handlers.direct import confirmation
 from handlers.direct.intent import asks_for_removal
 from handlers.direct.rules import alone_together
-from handlers.message import Message, read
+from handlers.message import Message
 from handlers.throttle import Throttle
 from homeserver.client.api import Forbidden
 from homeserver.client.rooms import RoomState
@@ -47,7 +48,7 @@ class DirectGate:
         if event.type not in ("m.room.message", "m.reaction") or event.sender != user_id:
             return await self._context.done(event)
         # Counted apart: a flood by a stolen session must not keep the person from cancelling.
-        stops = confirmation.stops(event, self._context.settings.command_prefix)
+        stops = confirmation.stops(self._context, event)
         if not (self._stops if stops else self._throttle).allows(user_id):
             return await self._context.done(event)
         try:
@@ -61,7 +62,7 @@ class DirectGate:
         return await self._said(event, state)
 
     async def _said(self, event: Incoming, state: RoomState) -> bool:
-        message = read(event.content, self._context.settings.command_prefix)
+        message = await hear(self._context, self._commands, event)
         if message is None or (message.is_edit and message.command is None):
             return await self._context.done(event)
         shut = self._shut(event, message, state)

@@ -125,6 +125,21 @@ class Rooms:
             raise BadAnswer(f"the state of {room_id!r} has no create event")
         return RoomState.from_events(events)
 
+    async def display_name(self, room_id: str, user_id: str) -> str | None:
+        """A member's display name in a room: `GET /_matrix/client/v3/rooms/{roomId}/state/m.room.member/{userId}`.
+
+        Returns:
+            None where there is none, or it can't be seen.
+
+        Raises:
+            HomeserverError: as in homeserver.client.api.
+        """
+        path = "/_matrix/client/v3/rooms/{}/state/m.room.member/{}"
+        try:
+            return _text((await self._api.call("GET", path, room_id, user_id)).get("displayname"))
+        except (Forbidden, NotFound):
+            return None
+
     async def lead_to_each_other(self, one: str, other: str) -> bool:
         """Whether one of two rooms says that the other takes its place, by a tombstone or as its predecessor.
 
