@@ -1,4 +1,4 @@
-"""The program that is started: `python bot.py run|check|audit|accept --config config.yaml`."""
+"""The program that is started: `python bot.py init|run|check|audit|accept --config config.yaml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from cli import accept, audit, check, run
+from cli import accept, audit, check, init, init_answers, run
+from cli.findings import print_config_problems
 from config import ConfigError, Log, Settings, load, warnings
 from homeserver.client.credentials import DeadToken, MatrixError
 from homeserver.encryption.machine import DiskError
@@ -28,19 +29,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the process's exit code."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] not in ("run", "check", "audit", "accept", "-h", "--help"):
+    if not given or given[0] not in ("init", "run", "check", "audit", "accept", "-h", "--help"):
         given = ["run", *given]
     options = parser.parse_args(given)
     os.umask(0o077)  # files created from here on are readable by the owner only
+    if options.command == "init":
+        _set_up_log(Log(level="warning"))
+        return asyncio.run(init.main(options))
     try:
         settings = load(options.config)
         Texts(settings.language)
     except (ConfigError, UnknownLanguage) as error:
+        if getattr(options, "json", False):
+            print_config_problems(error.problems if isinstance(error, ConfigError) else [str(error)])
+            return EXIT_CANNOT_RUN
         print(f"{options.config} can't be used:\n{error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     _set_up_log(settings.log)
     if options.command == "check":
-        return asyncio.run(check.main(settings, warnings(options.config, settings)))
+        known = warnings(options.config, settings)
+        return asyncio.run(check.main(settings, known, as_json=options.json, fixing=options.fix))
     for sentence in warnings(options.config, settings):
         logging.getLogger("lethe").warning("%s", sentence)
     try:
@@ -73,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=words, description=words)
         _takes_config(command)
+        if name == "check":
+            command.add_argument("--json", action="store_true", help="for machines: every finding with its remedy")
+            command.add_argument(
+                "--fix", action="store_true", help="mend what is safe: rate limit, file modes, display name"
+            )
+    words = "set everything up: the bot's account, its admin room, its settings; run again, it changes nothing"
+    set_up = commands.add_parser("init", help=words, description=words)
+    init_answers.add_options(set_up)
+    _takes_config(set_up)
     words = "the audit: write it out, or follow its chain of hashes"
     actions = commands.add_parser("audit", help=words, description=words).add_subparsers(dest="action", required=True)
     out = actions.add_parser("export", help="write all of it to standard output")

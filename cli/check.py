@@ -1,4 +1,6 @@
-"""`bot.py check`: tries everything the bot needs, read-only, and says in plain words what is missing.
+"""`bot.py check`: tries everything the bot needs, and says in plain words what is missing and what mends it.
+
+It only looks, unless it is told to mend what is safe to mend (`--fix`).
 
 It works beside a running bot: it uses the stored token and uploads no keys. With no token stored it logs in, looks,
 and logs out again.
@@ -8,126 +10,90 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import stat
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 
+from cli.findings import Report
+from cli.machine import look_at_data_dir
+from cli.standing import Standing, standing
 from config import Settings
 from handlers.authority import AdminRoom, Policy
 from homeserver.accounts.detection import uses_mas
 from homeserver.accounts.synapse import Synapse
-from homeserver.client.api import Api, BadToken, Forbidden, HomeserverError
+from homeserver.client.api import Api, HomeserverError
 from homeserver.client.clock import REFUSE_MS, WARN_MS, HomeserverClock
-from homeserver.client.credentials import Credentials, DeadToken, MatrixError
+from homeserver.client.credentials import KEYS, Credentials, DeadToken, MatrixError, keys_file
 from homeserver.client.login import login, logout, whoami
+from homeserver.client.reach import Reach, look
 from homeserver.client.rooms import Rooms, RoomState
-from homeserver.encryption.cross_signing import CrossSigning, IdentityStatus
+from homeserver.client.setting_up import set_name
+from homeserver.encryption.cross_signing import CrossSigning, IdentityStatus, Seeds
 from homeserver.encryption.signing import read_owner
+from removal.ids import UserID
 from removal.times import format_duration
 from storage import meta
-from storage.database import FILE, StorageError
-from texts import Texts, plain
+from storage.database import FILE, StorageError, refuse_newer
+from texts import Texts
 
 log = logging.getLogger(__name__)
 
 
-class Mark(StrEnum):
-    """The result of one check."""
-
-    GOOD = "✓"
-    WARNING = "!"
-    BAD = "✗"
+TESTED_SYNAPSE = (1, 163)
+"""The Synapse that the tests run against; requirements-dev.txt has the whole number."""
+OLDEST_SYNAPSE = (1, 130)
+"""Before it there is no `GET /_synapse/admin/v1/scheduled_tasks`, without which no removal can be proved done."""
 
 
-class Report:
-    """Prints each finding, and remembers whether anything is missing."""
-
-    def __init__(self, texts: Texts) -> None:
-        self._texts = texts
-        self.failed = False
-
-    def say(self, mark: Mark, key: str, **values: Any) -> None:
-        """Prints the words `check.<key>`."""
-        self.failed |= mark is Mark.BAD
-        print(f"{mark} {plain(str(self._texts.word('check', key, **values)))}")
-
-    def good(self, key: str, **values: Any) -> None:
-        self.say(Mark.GOOD, key, **values)
-
-    def warn(self, key: str, **values: Any) -> None:
-        self.say(Mark.WARNING, key, **values)
-
-    def bad(self, key: str, **values: Any) -> None:
-        self.say(Mark.BAD, key, **values)
-
-
-async def main(settings: Settings, warnings: list[str]) -> int:
-    """Runs all checks.
+async def main(settings: Settings, warnings: list[str], *, as_json: bool = False, fixing: bool = False) -> int:
+    """Looks at everything.
 
     Args:
         warnings: sentences about the settings themselves.
+        as_json: for machines, see `Finding`.
+        fixing: mends what is safe to mend: the rate limit, file modes, the display name.
 
     Returns:
         The process's exit code: 0 where the bot could run, 1 where something is missing.
     """
-    report, clock = Report(Texts(settings.language, settings.command_prefix)), HomeserverClock()
-    look_at_data_dir(settings.data_dir, report)
-    look_at_settings(settings, warnings, report)
+    report = Report(Texts(settings.language, settings.command_prefix), as_json=as_json, fixing=fixing)
     try:
+        look_at_data_dir(settings.data_dir, report)
+        refuse_newer(settings.data_dir / FILE)
+        look_at_settings(settings, warnings, report)
         async with aiohttp.ClientSession() as session:
-            # First: where accounts live elsewhere, a log-in with a password fails, and its answer explains nothing.
-            delegated = await uses_mas(Api(session, settings.homeserver.url, None, clock))
-            look_at_clock(clock, report)
-            if delegated:
-                report.bad("mas")
-            else:
-                report.good("no_mas")
-                async with _logged_in(settings, session, report) as api:
-                    if api is not None:
-                        await look_at_homeserver(settings, api, report)
-                        await look_at_identity(settings, api, report)
+            if await _reachable(session, settings.homeserver.url, report):
+                await _look_inside(settings, session, report)
     except HomeserverError as error:
         report.bad("unreachable", url=settings.homeserver.url, error=str(error))
     except (MatrixError, StorageError, OSError) as error:
         report.bad("broken", error=str(error))
-    if report.failed:
-        report.bad("verdict_bad")
-        return 1
-    report.good("verdict_good")
-    return 0
+    return report.end()
 
 
-def look_at_data_dir(path: Path, report: Report) -> None:
-    """The data directory: there, writable, and nobody else's."""
-    if not path.exists():
-        parent = next(p for p in path.absolute().parents if p.exists())
-        if os.access(parent, os.W_OK):
-            report.good("data_dir_new", path=str(path))
-        else:
-            report.bad("data_dir_unmakable", path=str(path))
+async def _reachable(session: aiohttp.ClientSession, url: str, report: Report) -> bool:
+    found = await look(session, url)
+    if found.reach is Reach.SYNAPSE:
+        return True
+    report.bad(f"reach_{found.reach}", asked=url, url=found.url, detail=found.detail)
+    return False
+
+
+async def _look_inside(settings: Settings, session: aiohttp.ClientSession, report: Report) -> None:
+    # First: where accounts live elsewhere, a log-in with a password fails, and its answer explains nothing.
+    clock = HomeserverClock()
+    delegated = await uses_mas(Api(session, settings.homeserver.url, None, clock))
+    look_at_clock(clock, report)
+    if delegated:
+        report.bad("mas")
         return
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        report.bad("data_dir_unusable", path=str(path))
-        return
-    loose = [p for p in (path, *path.rglob("*")) if _open_to_others(p)]
-    if loose:
-        report.bad("data_dir_open", path=str(path), files=[str(p) for p in loose[:5]])
-    else:
-        report.good("data_dir", path=str(path))
-
-
-def _open_to_others(path: Path) -> bool:
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return False  # a running bot's databases have files that come and go
-    return bool(stat.S_IMODE(mode) & 0o077) and not stat.S_ISLNK(mode)
+    report.good("no_mas")
+    async with _logged_in(settings, session, report) as api:
+        if api is not None:
+            await look_at_homeserver(settings, api, report)
+            await look_at_identity(settings, api, report)
 
 
 def look_at_settings(settings: Settings, warnings: list[str], report: Report) -> None:
@@ -156,11 +122,15 @@ async def _logged_in(settings: Settings, session: aiohttp.ClientSession, report:
     """An API with a token: the configured one, the stored one, or one that ends when this is left."""
     home = settings.homeserver
     stored = Credentials.load(settings.data_dir)
+    if stored is not None and stored.user_id != home.user_id:
+        report.bad("data_dir_foreign", path=str(settings.data_dir), user=stored.user_id, wanted=home.user_id)
+        yield None
+        return
     token = home.access_token.get_secret_value() if home.access_token else stored.access_token if stored else None
     if token is not None:
         api = Api(session, home.url, token)
         try:
-            user_id, _device_id = await whoami(api)
+            user_id, device_id = await whoami(api)
         except DeadToken:
             if home.password is None:
                 raise
@@ -168,6 +138,10 @@ async def _logged_in(settings: Settings, session: aiohttp.ClientSession, report:
         else:
             if user_id != home.user_id:
                 report.bad("wrong_account", user=user_id, wanted=home.user_id)
+                yield None
+                return
+            if device_id is None:
+                report.bad("token_without_device", user=user_id)
                 yield None
                 return
             report.good("token", user=user_id, url=home.url)
@@ -192,34 +166,58 @@ async def look_at_homeserver(settings: Settings, api: Api, report: Report) -> No
     if not await synapse.is_admin():
         report.bad("no_admin", user=settings.homeserver.user_id)
         return
-    report.good("admin", version=await synapse.server_version())
-    override = await synapse.override_ratelimit(settings.homeserver.user_id)
+    look_at_version(await synapse.server_version(), report)
+    user_id = settings.homeserver.user_id
+    override = await synapse.override_ratelimit(user_id)
     if override is not None and override.messages_per_second == 0:
         report.good("not_rate_limited")
     else:
-        report.warn("rate_limited", user=settings.homeserver.user_id)
+        if report.fixing:
+            await synapse.lift_ratelimit(user_id)
+        (report.fixed if report.fixing else report.warn)("rate_limited", user=user_id)
+    if ((await synapse.profile(user_id)) or {}).get("displayname") in (None, "", UserID.parse(user_id).localpart):
+        if report.fixing:
+            await set_name(api, user_id, str(Texts().word("init", "name")))
+        (report.fixed if report.fixing else report.warn)("no_name", user=user_id)
     room_id = await _admin_room(settings, rooms, report)
     if room_id is None:
         return
-    try:
-        state = await rooms.state(room_id)
-    except (Forbidden, BadToken):
-        report.bad("admin_room_not_joined", room=room_id, user=settings.homeserver.user_id)
-        return
-    if state.membership(settings.homeserver.user_id) != "join":
-        report.bad("admin_room_not_joined", room=room_id, user=settings.homeserver.user_id)
+    how, state = await standing(rooms, synapse, room_id, user_id)
+    if state is None:
+        say = report.warn if how is Standing.INVITED else report.bad
+        say(f"admin_room_{how}", room=room_id, user=user_id)
         return
     report.good("admin_room_joined", room=room_id)
     look_at_admin_room(settings, room_id, state, report)
 
 
+def look_at_version(version: str, report: Report) -> None:
+    """Whether this Synapse has what a removal needs."""
+    numbers = tuple(int(each) for each in re.findall(r"\d+", version)[:2])
+    tested, oldest = (".".join(map(str, each)) for each in (TESTED_SYNAPSE, OLDEST_SYNAPSE))
+    if numbers < OLDEST_SYNAPSE:
+        report.bad("synapse_too_old", version=version, oldest=oldest)
+    elif numbers < TESTED_SYNAPSE:
+        report.warn("synapse_older", version=version, tested=tested)
+    else:
+        report.good("admin", version=version)
+
+
 async def look_at_identity(settings: Settings, api: Api, report: Report) -> None:
     """Whether the bot's device is signed by an identity that is its own, as other people's clients want it."""
+    try:
+        Seeds.load(settings.data_dir)
+    except ValueError as error:
+        report.bad("identity_damaged", error=str(error))
+        return
     user_id, device_id = await whoami(api)
     shown = await api.call("POST", "/_matrix/client/v3/keys/query", json={"device_keys": {user_id: []}})
     device = read_owner(shown, user_id).devices.get(device_id or "")
     if device is None:
         return  # it has no keys yet: it was never started, or this is the session of this check
+    if not keys_file(settings.data_dir, device.device_id).exists():
+        report.bad("keys_lost", device=device.device_id, path=str(settings.data_dir / KEYS))
+        return
     signing = CrossSigning(api, settings.data_dir, user_id, device.device_id, device.ed25519, None, log)
     identity = await signing.look()
     say = report.good if identity.status is IdentityStatus.OK else report.warn
@@ -248,7 +246,10 @@ async def _admin_room(settings: Settings, rooms: Rooms, report: Report) -> str |
 def look_at_admin_room(settings: Settings, room_id: str, state: RoomState, report: Report) -> None:
     """Encryption, power levels and who gets in."""
     me, level = settings.homeserver.user_id, settings.moderators.power_level
-    (report.good if state.encrypted else report.warn)("encrypted" if state.encrypted else "not_encrypted")
+    if state.encrypted:
+        report.good("encrypted")
+    else:
+        report.warn("not_encrypted")
     if settings.require_cross_signed_moderators and not state.encrypted:
         report.bad("signed_needs_encryption")
     needed = max(
@@ -267,8 +268,11 @@ def look_at_admin_room(settings: Settings, room_id: str, state: RoomState, repor
             report.warn("guests")
     if state.history_visibility == "world_readable":
         report.warn("world_readable")
-    entitled = AdminRoom(room_id, state, Policy.of(settings)).moderators()
+    admin_room = AdminRoom(room_id, state, Policy.of(settings))
+    entitled = admin_room.moderators()
     if entitled:
         report.good("moderators", count=len(entitled))
+    elif invited := sorted(admin_room.could_moderate() & state.invited()):
+        report.warn("moderators_invited", users=invited)
     else:
         report.bad("nobody_moderates", level=level)

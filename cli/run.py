@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from cli.findings import explain
+from cli.standing import Standing, explain_standing, standing
 from config import Settings
 from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping
@@ -43,6 +45,7 @@ from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import DeadToken
 from homeserver.client.files import Files
 from homeserver.client.matrix_client import MatrixClient
+from homeserver.client.reach import Reach, look
 from homeserver.client.rooms import Rooms
 from homeserver.encryption.cross_signing import IdentityStatus
 from storage import meta
@@ -83,7 +86,8 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
     )
     database = Database(settings.data_dir / FILE)
     try:
-        if not await _unless_stopped(asyncio.create_task(_arrive(home.url, matrix)), stop):
+        texts = Texts(settings.language, settings.command_prefix)
+        if not await _unless_stopped(asyncio.create_task(_arrive(home.url, matrix, texts)), stop):
             return
         await database.open()
         rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
@@ -108,7 +112,7 @@ async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
     return True
 
 
-async def _arrive(url: str, matrix: MatrixClient) -> None:
+async def _arrive(url: str, matrix: MatrixClient, texts: Texts) -> None:
     """Logs in, or resumes the stored session, after checking that Synapse keeps the accounts.
 
     Waits while the homeserver is down.
@@ -119,6 +123,9 @@ async def _arrive(url: str, matrix: MatrixClient) -> None:
     """
     # Checked first: such a server also refuses a log-in with a password, and its error doesn't say why.
     async with aiohttp.ClientSession() as session:
+        found = await look(session, url)
+        if found.reach is not Reach.SYNAPSE:  # waited for all the same: an address may come back
+            log.error("%s", explain(texts, found, url))
         delegated = await _answered(lambda: uses_mas(Api(session, url, None)))
     if delegated:
         raise CannotRun(
@@ -140,7 +147,12 @@ async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, dat
             "The bot's account isn't a server admin, so it can't remove anybody. Make it one "
             '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
         )
-    return await _answered(lambda: pinned_admin_room(settings, rooms, database))
+    room_id = await _answered(lambda: pinned_admin_room(settings, rooms, database))
+    user_id = settings.homeserver.user_id
+    how, _ = await _answered(lambda: standing(rooms, accounts, room_id, user_id))
+    if how is not Standing.JOINED:
+        log.warning("%s", explain_standing(Texts(settings.language), how, room_id, user_id))
+    return room_id
 
 
 async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -83,7 +83,7 @@ class Lethe:
                 sys.executable, "bot.py", "--config", str(self.config),
                 cwd=PROJECT, stdout=log, stderr=log, start_new_session=self._stay,
                 preexec_fn=None if self._stay else _die_with_parent,
-                env=self._environ(),
+                env=self.environ(),
             )  # fmt: skip
         async with asyncio.timeout(timeout):
             while until not in self.log[before:]:
@@ -91,7 +91,8 @@ class Lethe:
                     raise RuntimeError(f"the bot ended with {self._process.returncode}:\n{self.log[before:]}")
                 await asyncio.sleep(0.02)
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
+        """The environment that it gets."""
         return {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")} | self.environment
 
     @property
@@ -131,7 +132,7 @@ class Lethe:
         """Runs another command of bot.py, such as `check`; returns exit code and output."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "bot.py", *arguments, "--config", str(self.config),
-            cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=self._environ(),
+            cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=self.environ(),
         )  # fmt: skip
         output, _ = await process.communicate()
         return process.returncode or 0, output.decode()

@@ -97,11 +97,7 @@ class Database:
         async with self.transaction() as tx:
             row = await tx.one("PRAGMA user_version")
             version = int(row[0]) if row else 0
-            if version > len(self._migrations):
-                raise NewerDatabase(
-                    f"{self.path} has schema {version}, this Lethe knows up to {len(self._migrations)}: "
-                    "it was written by a newer version, run that one"
-                )
+            _refuse_newer(self.path, version, len(self._migrations))
             for number, migration in enumerate(self._migrations[version:], version + 1):
                 await tx.script(_statements(migration))
                 await tx.run(f"PRAGMA user_version = {number}")
@@ -135,6 +131,33 @@ class Database:
                 if isinstance(error, sqlite3.Error):
                     raise StorageError(f"{self.path}: {error}") from error
                 raise
+
+
+def refuse_newer(path: Path) -> None:
+    """Looks at a file's schema from outside, without altering it; one that isn't there is fine.
+
+    Raises:
+        NewerDatabase: it is newer than this code.
+        StorageError: it can't be read.
+    """
+    if not path.is_file():
+        return
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        ) as database:
+            version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise StorageError(f"{path}: {error}") from error
+    _refuse_newer(path, version, len(MIGRATIONS))
+
+
+def _refuse_newer(path: Path, version: int, known: int) -> None:
+    if version > known:
+        raise NewerDatabase(
+            f"{path} has schema {version}, this Lethe knows up to {known}: "
+            "it was written by a newer version, run that one"
+        )
 
 
 async def _rollback(connection: aiosqlite.Connection) -> None:

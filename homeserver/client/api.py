@@ -127,6 +127,10 @@ class Api:
         self._token = access_token
         self._clock = clock or HomeserverClock()
 
+    def with_token(self, access_token: str) -> Api:
+        """The same homeserver and session, as somebody else."""
+        return Api(self._session, self._base_url, access_token)
+
     async def call(
         self,
         method: str,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from homeserver.client.api import Api, BadAnswer, BadToken, Refused
+from homeserver.client.api import Api, BadAnswer, BadToken, HomeserverError, Refused
 from homeserver.client.credentials import Credentials, DeadToken, LoginRefused
 
 DEVICE_NAME = "Lethe"
+_LOGIN = "/_matrix/client/v3/login"
 
 
 async def login(api: Api, user_id: str, password: str, device_id: str | None = None) -> Credentials:
@@ -32,13 +33,43 @@ async def login(api: Api, user_id: str, password: str, device_id: str | None = N
     if device_id is not None:
         body["device_id"] = device_id
     try:
-        answer = await api.call("POST", "/_matrix/client/v3/login", json=body)
+        answer = await api.call("POST", _LOGIN, json=body)
     except Refused as error:
-        raise LoginRefused(f"the homeserver refuses to log {user_id} in: {error}") from None
+        why = f"the homeserver refuses to log {user_id} in: {error}"
+        if error.errcode == "M_FORBIDDEN":
+            name = await _name_of(api, user_id, password)
+            why += ". Is the password right, and is there such an account that isn't deactivated?"
+            if name is not None:
+                why = f"the homeserver is {name}, but {user_id} is of another server: correct user_id or the address"
+        raise LoginRefused(why) from None
     values = [answer.get(name) for name in ("user_id", "device_id", "access_token")]
     if not all(isinstance(value, str) and value for value in values):
         raise BadAnswer("POST /_matrix/client/v3/login: the answer lacks what a login gives")
     return Credentials(*map(str, values))
+
+
+async def _name_of(api: Api, user_id: str, password: str) -> str | None:
+    """The homeserver's own name, where it is another than this user's; None where it is the same or isn't told.
+
+    Asked of its keys (`GET /_matrix/key/v2/server`). A listener without those still names the account where the first
+    part of the Matrix ID and the password are right.
+    """
+    localpart, _, server_name = user_id[1:].partition(":")
+    try:
+        name = (await api.call("GET", "/_matrix/key/v2/server")).get("server_name")
+        return name if isinstance(name, str) and name != server_name else None
+    except HomeserverError:
+        pass
+    identifier = {"type": "m.id.user", "user": localpart}
+    try:
+        answer = await api.call(
+            "POST", _LOGIN, json={"type": "m.login.password", "identifier": identifier, "password": password}
+        )
+        found = str(answer.get("user_id")).partition(":")[2]
+        await logout(api.with_token(str(answer.get("access_token"))))
+    except HomeserverError:
+        return None
+    return found if found and found != server_name else None
 
 
 async def logout(api: Api) -> None:

@@ -101,7 +101,8 @@ def said(scene: Scene) -> list[Seen]:
 
 
 def line(output: str, mark: str, containing: str) -> str:
-    """The one line with that mark, of what `check` printed, that holds the text."""
-    found = [each for each in output.splitlines() if each.startswith(mark) and containing in each]
+    """The one finding with that mark, of what `check` printed, that holds the text; its remedy belongs to it."""
+    findings = output.replace("\n  → ", " ").splitlines()
+    found = [each for each in findings if each.startswith(mark) and containing in each]
     assert len(found) == 1, output
     return found[0]

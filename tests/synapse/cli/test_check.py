@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ async def stage(homeserver: Homeserver) -> AsyncIterator[Stage]:
     try:
         await made.set_up()
         made.checker = await made.person("checker", admin=True)
+        path = "/_matrix/client/v3/profile/{}/displayname"
+        await made.checker.call("PUT", path, made.checker.user_id, json={"displayname": "Lethe"})
         yield made
     finally:
         await made.close()
@@ -207,7 +210,7 @@ async def test_an_unreachable_homeserver(look: Check) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     code, output = await look(homeserver={"url": url})
     assert code == 1
-    line(output, "✗", f"The homeserver at {url} can't be asked")
+    line(output, "✗", f"Nothing listens at {url}")
 
 
 async def test_a_database_that_cannot_be_read(look: Check, tmp_path: Path) -> None:
@@ -218,6 +221,53 @@ async def test_a_database_that_cannot_be_read(look: Check, tmp_path: Path) -> No
     code, output = await look()
     assert code == 1
     line(output, "✗", "lethe.db")
+
+
+# --- for machines, and mended ----------------------------------------------------------------------------------------
+
+
+async def test_as_json_every_finding_has_its_key_and_remedy(stage: Stage) -> None:
+    """What monitoring reads: whether all is well, and each finding with a key that stays; settings too that can't be
+    read at all."""
+    code, output = await stage.bot.command("check", "--json")
+    told = json.loads(output)
+    assert code == 0 and told["ok"] is True
+    found = {each["key"]: each for each in told["findings"]}
+    assert found["admin_room_joined"]["level"] == "ok"
+    assert found["rate_limited"]["level"] == "warning" and "--fix" in found["rate_limited"]["remedy"]
+    broken = Lethe(stage.homeserver.base_url, stage.bot_id, "wrong", stage.room, adminroom="!a")
+    try:
+        code, output = await broken.command("check", "--json")
+        assert code == 1 and json.loads(output)["findings"][0]["key"] == "config"
+        broken.settings.pop("adminroom")
+        broken.configure()
+        code, output = await broken.command("check", "--json")
+        told = json.loads(output)
+        assert code == 1 and told["ok"] is False
+        assert [each["key"] for each in told["findings"] if each["level"] == "error"] == ["broken"]
+    finally:
+        await broken.close()
+
+
+async def test_fix_mends_what_is_safe(stage: Stage, tmp_path: Path) -> None:
+    """The rate limit, the display name and file modes; nothing else, and a second look finds nothing to mend."""
+    bot_id = await stage.account("unfixed", admin=True)
+    room = await stage.moderator.create_room(encrypted=True, invite=[bot_id])
+    bot = Lethe(stage.homeserver.base_url, bot_id, stage.passwords[bot_id], room)
+    try:
+        bot.data_dir.mkdir(mode=0o750)
+        bot.data_dir.chmod(0o750)
+        code, output = await bot.command("check")
+        assert code == 1 and "mended" not in output
+        code, output = await bot.command("check", "--fix")
+        assert code == 0, output
+        assert output.count("→ mended") == 3
+        assert bot.data_dir.stat().st_mode & 0o777 == 0o700
+        profile = await stage.homeserver.call("GET", f"/_matrix/client/v3/profile/{bot_id}")
+        assert profile["displayname"] == "Lethe"
+        assert "mended" not in (await bot.command("check", "--fix"))[1]
+    finally:
+        await bot.close()
 
 
 # --- ! ---------------------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def test_talk_keeps_its_words() -> None:
 
 def test_an_edit_into_an_addressed_command_is_an_edit() -> None:
     """Its words name nobody."""
-    edit = {"m.new_content": {"msgtype": "m.text", "body": "Lethe: deactivate @x"}, "m.relates_to": {}}
+    edit: dict[str, Any] = {"m.new_content": {"msgtype": "m.text", "body": "Lethe: deactivate @x"}, "m.relates_to": {}}
     found = heard("* Lethe: deactivate @x", **edit)
     assert (found.command, found.words, found.is_edit) == ("deactivate", (), True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, get_args
 
 import pytest
 
+from cli.standing import Standing
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.watch import Alarm
 from handlers.command import Command, Problem
 from handlers.direct.commands import for_direct_messages
+from homeserver.client.reach import Reach
 from homeserver.encryption.cross_signing import IdentityStatus
 from removal.audit_action import AuditAction
 from removal.facts import Facts, changed_meanwhile
@@ -79,12 +82,15 @@ EXPECTED: dict[Group, set[str]] = {
     "own_question": set(Question),
     "audit_action": set(AuditAction),
 }
+CHECKING = ("cli/check.py", "cli/machine.py", "cli/findings.py")
 LITERALS: dict[Group, tuple[str, ...]] = {
     "remedy": ("engine/failures.py", "engine/redaction.py", "engine/steps.py"),
-    "check": ("cli/check.py",),
+    "check": CHECKING,
+    "check_remedy": CHECKING,
     "option_problem": ("handlers/admin_room/deactivate.py", "handlers/admin_room/audit.py"),
     "audit": ("cli/audit.py",),
     "accept": ("cli/accept.py",),
+    "init": ("cli/init.py", "cli/init_room.py", "cli/init_lines.py"),
     "declined": ("handlers/invites.py",),
     "own_room": ("handlers/direct/room.py",),
     "own_wish": ("handlers/direct/intent.py",),
@@ -130,16 +136,28 @@ def test_every_value_has_its_words_and_no_words_are_left_over(group: Group) -> N
 @pytest.mark.parametrize("group", LITERALS)
 def test_no_words_are_left_over_of_what_the_code_names(group: Group) -> None:
     """Each key stands in the code, word for word, or is made of an enumeration's values."""
-    made = {f"identity_{status}" for status in IdentityStatus}
-    assert TEXTS.words(group) <= strings(*LITERALS[group]) | made
+    assert TEXTS.words(group) <= strings(*LITERALS[group]) | made()
 
 
-def reported() -> Iterator[str]:
-    """What `check` reports, by the names it uses."""
-    for node in ast.walk(ast.parse((ROOT / "cli/check.py").read_text("utf-8"))):
-        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).startswith(("report.", "(report.")):
-            chosen = [node.args[0].body, node.args[0].orelse] if isinstance(node.args[0], ast.IfExp) else [node.args[0]]
-            yield from (str(each.value) for each in chosen if isinstance(each, ast.Constant))
+def reported(*kinds: str) -> set[str]:
+    """What `check` reports by these methods of its report, by the names it uses."""
+    by = re.compile(rf"report\.({'|'.join(kinds)})|^say$")  # `say` is one of several methods, chosen before
+    found: set[str] = set()
+    for file in CHECKING:
+        for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8"))):
+            if isinstance(node, ast.Call) and node.args and by.search(ast.unparse(node.func)):
+                named = [each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant)]
+                found |= {each for each in named if isinstance(each, str)}
+    return {key for key in found if not key.endswith("_")}
+
+
+def made() -> set[str]:
+    """Keys of `check` that are made of an enumeration's values."""
+    return (
+        {f"identity_{each}" for each in IdentityStatus}
+        | {f"reach_{each}" for each in Reach if each is not Reach.SYNAPSE}
+        | {f"admin_room_{each}" for each in Standing}
+    )
 
 
 def remedies() -> Iterator[str]:
@@ -155,9 +173,15 @@ def remedies() -> Iterator[str]:
 
 def test_whatever_check_reports_has_words() -> None:
     """And `check` is known to report something."""
-    found = set(reported()) | {f"identity_{status}" for status in IdentityStatus}
+    found = reported("good", "warn", "bad", "fixed") | made()
     assert "admin_room_joined" in found
     assert found <= TEXTS.words("check")
+
+
+def test_whatever_check_finds_wrong_has_a_remedy() -> None:
+    """And nothing else has one."""
+    good = {"identity_ok", "admin_room_joined", "disk"}
+    assert (reported("warn", "bad") | made()) - good == TEXTS.words("check_remedy")
 
 
 def test_whatever_a_step_fails_of_has_a_remedy() -> None:
