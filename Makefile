@@ -95,6 +95,15 @@ crash-short: $(READY) ## a fair sample of that (a minute; part of `make check`)
 bench: $(READY) ## how fast: a removal against the same calls by hand, commands with years of work in the database
 	$(BIN)/python -m bench
 
+# Run it after a change of the dependencies in pyproject.toml or requirements-dev.in. What is locked already stays as it
+# is where it still fits; UPGRADE=1 takes the newest.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header $(if $(UPGRADE),--upgrade)
+.PHONY: lock
+lock: ## lock all dependencies, with hashes
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml requirements-dev.in -c requirements.txt -o requirements-dev.txt
+
 .PHONY: format
 format: $(READY) ## put the code into its format
 	$(BIN)/ruff format .

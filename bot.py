@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cli import accept, audit, check, init, init_answers, run
 from cli.findings import print_config_problems
-from config import ConfigError, Log, Settings, load, warnings
+from config import VERSION, ConfigError, Log, Settings, load, warnings
 from homeserver.client.credentials import DeadToken, MatrixError
 from homeserver.encryption.machine import DiskError
 from storage.audit_export import FORMATS
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the process's exit code."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] not in ("init", "run", "check", "audit", "accept", "-h", "--help"):
+    if not given or given[0] not in ("init", "run", "check", "audit", "accept", "-h", "--help", "--version"):
         given = ["run", *given]
     options = parser.parse_args(given)
     os.umask(0o077)  # files created from here on are readable by the owner only
@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bot.py", description="Lethe removes accounts from a Matrix homeserver.")
+    parser.add_argument("--version", action="version", version=f"Lethe {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, words in (
         ("run", "run the bot (what is done where no command is given)"),

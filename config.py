@@ -39,6 +39,8 @@ from pydantic_core import ErrorDetails
 from removal.ids import UserID
 from removal.times import parse_duration
 
+VERSION = "0.2.0"
+"""Lethe's own; CHANGELOG.md says what came with each."""
 ENVIRONMENT_PREFIX = "LETHE_"
 SECRETS = ("password", "access_token")
 """Keys of `homeserver` whose values are never shown. Each may instead be given as `<key>_file`."""
