@@ -38,6 +38,9 @@ class Kind(StrEnum):
     MOMENT = "moment"  # 2026-12-24, 2026-12-24T18:00Z → datetime in UTC
 
 
+_EXAMPLES = {Kind.USER: "@user", Kind.ROOM: "#room", Kind.REFERENCE: "R7"}
+"""An argument as people would write it."""
+
 Value = UserID | str | int | bool | timedelta | datetime
 
 
@@ -198,6 +201,12 @@ def usage(command: Command, prefix: str) -> str:
     """The line that shows how to write it: `!deactivate <user> [--erase] [--reason TEXT]`."""
     arguments = [f"<{arg.name}>" if arg.required else f"[{arg.name}]" for arg in command.arguments]
     return " ".join([prefix + command.name, *arguments, *(f"[{option.shown}]" for option in command.options)])
+
+
+def short_usage(command: Command, prefix: str) -> str:
+    """How to write it with what it requires only, by example: `!deactivate @user`, `!status R7`."""
+    required = [_EXAMPLES.get(arg.kind, f"<{arg.name}>") for arg in command.arguments if arg.required]
+    return " ".join([prefix + command.name, *required])
 
 
 # --- parsing ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from engine.unit_of_work import UnitOfWork
-from handlers.command import Argument, Command, Kind, Parsed, UsageError, nearest, parse, usage
+from handlers.command import Argument, Command, Kind, Parsed, UsageError, nearest, parse, short_usage
 from handlers.context import Context, DirectCommand, ModeratorCommand
 from handlers.message import Message
 from removal.audit_action import AuditAction
@@ -62,7 +62,12 @@ class Commands(Generic[CommandT]):
         if isinstance(parsed, UsageError):
             async with context.units.begin(event) as unit:
                 await unit.messages.reply(
-                    event, Template.USAGE_ERROR, e=parsed, command=command.name, usage=usage(command, self._prefix)
+                    event,
+                    Template.USAGE_ERROR,
+                    e=parsed,
+                    command=command.name,
+                    usage=short_usage(command, self._prefix),
+                    takes_reason=any(option.name == "--reason" for option in command.options),
                 )
                 await self._audit(unit, event, parsed.problem.value, command=command.name)
             return None
@@ -76,6 +81,9 @@ class Commands(Generic[CommandT]):
         """Whether a word names a command of this place, or is what people call one elsewhere, or nearly a name."""
         known = [command.name for command in self.all]
         return word in known or word in _verbs(texts) or nearest(word, known, cutoff=0.8) is not None
+
+    def _shown(self, command: Command) -> str:
+        return short_usage(command, self._prefix) + (" deactivate" if command is HELP else "")
 
     async def _unknown(self, context: Context, event: Incoming, name: str) -> None:
         known = {command.name for command in self.all}
@@ -101,7 +109,7 @@ class Commands(Generic[CommandT]):
             return
         async with context.units.begin(asked.event) as unit:
             if found is None:
-                commands = [(c.name, usage(c, self._prefix)) for c in self.all]
+                commands = [(c.name, self._shown(c)) for c in self.all]
                 await unit.messages.reply(asked.event, Template(f"{self._words}help"), commands=commands)
             else:
                 await unit.messages.reply(
@@ -109,7 +117,7 @@ class Commands(Generic[CommandT]):
                     Template.HELP_COMMAND,
                     words=self._words,
                     name=found.name,
-                    usage=usage(found, self._prefix),
+                    usage=self._shown(found),
                     options=[(option.shown, option.name) for option in found.options],
                 )
 

@@ -110,7 +110,7 @@ def report(stage: Scene, figures: Figures) -> int:
     """Prints the figures; 1 where anything was lost or done twice."""
     answered = answers(stage, figures)
     unreadable = sum(
-        "the key for it never arrived" in event.body
+        "its key never arrived" in event.body
         for event in stage.moderator.timeline.events
         if event.sender == stage.bot_id
     )

@@ -44,7 +44,8 @@ JSON = st.recursive(
     max_leaves=10,
 )
 _WORDS = [
-    "!help", "!deactivate", "!status", "!cancel", "!retry", "!close", "!approve", "!refuse", "!accept", "!audit",
+    "!help", "!deactivate", "!status", "!receipt", "!cancel", "!retry", "!close", "!approve", "!refuse", "!accept",
+    "!audit",
     "!requests", "!handover", "yes", "no", "R1", "R2", "R3", "R0", "R99999999999999999999", "--erase", "--reason",
     "--in", "7d", "--at", "2030-01-01", "--dry-run", "--handover", "--since", "--all", "--request", "\"", "'", "“",
     TARGET, "@target", MODERATOR, MEMBER, f"https://matrix.to/#/{TARGET}", "matrix:u/target:lethe.test", "> quoted",
@@ -52,8 +53,8 @@ _WORDS = [
 ]  # fmt: skip
 _COMMANDS = [
     "!help", "!help deactivate", f"!deactivate {TARGET}", f"!deactivate {TARGET} --erase --reason x",
-    f"!deactivate {TARGET} --in 7d", f"!deactivate {TARGET} --dry-run", "!requests --all", "!status R1", "!audit",
-    "!cancel R1", "!deactivate", "!deactivate --erase --keep-media", "!mydata", "yes R1", MEMBER,
+    f"!deactivate {TARGET} --in 7d", f"!deactivate {TARGET} --dry-run", "!requests --all", "!status R1", "!receipt R1",
+    "!audit", "!cancel R1", "!deactivate", "!deactivate --erase --keep-media", "!mydata", "yes R1", MEMBER,
 ]  # fmt: skip
 
 

@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from inscriptis import get_text
+from inscriptis.css_profiles import RELAXED_CSS_PROFILE as DEFAULT_CSS
+from inscriptis.html_properties import Display
+from inscriptis.model.config import ParserConfig
+from inscriptis.model.html_element import HtmlElement
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup, escape
 
@@ -115,8 +119,9 @@ class Texts:
             return _filled(catalogue.ngettext(singular, plural, count), values)
 
         self._environment.filters.update(
-            code=_code, sentence=_sentence, short=_short, whole=_whole, listed=lambda each: _listed(formats, each),
-            time=formats.time, date=formats.date, span=formats.span, ago=formats.ago,
+            code=_code, quoted=_quoted, sentence=_sentence, short=_short, whole=_whole,
+            listed=lambda each: _listed(formats, each), time=formats.time, minute=formats.minute, day=formats.day,
+            until=formats.until, date=formats.date, span=formats.span, ago=formats.ago,
         )  # fmt: skip
         self._environment.globals.update(
             gettext=gettext, ngettext=ngettext, word=self.word, words=self.words, prefix=prefix, ref=reference,
@@ -163,13 +168,19 @@ class Texts:
         return text
 
 
+_PLAIN = ParserConfig(
+    css={**DEFAULT_CSS, **{name: HtmlElement(display=Display.block) for name in ("details", "summary")}}
+)
+"""What HTML looks like as plain text. What clients fold stands on lines of its own."""
+
+
 def _size(text: Text) -> int:
     return len(json.dumps([text.body, text.formatted_body]))
 
 
 def plain(html: str) -> str:
     """The same message as plain text, for clients that show `body`, and for notifications."""
-    lines = get_text(html).splitlines()
+    lines = get_text(html, _PLAIN).splitlines()
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in lines)).strip()
 
 
@@ -193,6 +204,11 @@ def _listed(formats: Formats, values: Iterable[Any]) -> Markup:
 
 def _code(value: str) -> Markup:
     return Markup("<code>{}</code>").format(clean(value))
+
+
+def _quoted(value: str) -> Markup:
+    """A room's name among others."""
+    return Markup("“{}”").format(clean(value, _SHORT_LIMIT))
 
 
 def _short(value: str) -> Markup:

@@ -27,6 +27,20 @@ class Formats:
         moment = _moment(ts)
         return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else self._unknown
 
+    def minute(self, ts: int | None) -> str:
+        """The same to the minute."""
+        moment = _moment(ts)
+        return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else self._unknown
+
+    def until(self, ts: int, now: int) -> str:
+        """A point of time that is near: without the day where it is less than twelve hours away."""
+        return f"{_moment(ts):%H:%M} UTC" if 0 <= ts - now < 12 * 3_600_000 else self.minute(ts)
+
+    def day(self, ts: int | None) -> str:
+        """The day alone."""
+        moment = _moment(ts)
+        return f"{moment:%Y-%m-%d}" if moment else self._unknown
+
     def date(self, ts: int | None) -> str:
         """A day that people think of as one, with its name: Friday, 4 December 2026, 12:00 UTC."""
         moment = _moment(ts)

@@ -48,6 +48,7 @@ class Template(StrEnum):
     OWN_THIRD_PERSON = "own_third_person"
     OWN_UNKNOWN_COMMAND = "own_unknown_command"
     PROMPT_LEFT_BEHIND = "prompt_left_behind"
+    RECEIPT = "receipt"
     REFUSAL = "refusal"
     REFUSE_HOW = "refuse_how"
     REQUESTS = "requests"
@@ -93,5 +94,7 @@ Group = Literal[
     "state",
     "step",
     "step_name",
+    "step_state",
+    "threepid",
 ]
 """Each names a file in texts/en/words/, without its ending: the words for the values of one enumeration."""

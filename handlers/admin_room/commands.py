@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handlers.admin_room import approval, audit, deactivate, moderators, requests
+from handlers.admin_room import approval, audit, deactivate, moderators, receipt, requests
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import ModeratorCommand
@@ -38,6 +38,7 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
             ),
             (Command("requests", options=(Option("--all"),)), requests.listing),
             (Command("status", arguments=(REFERENCE,)), requests.status),
+            (Command("receipt", arguments=(REFERENCE,)), receipt.receipt),
             (Command("cancel", arguments=(REFERENCE,), options=(REASON,)), requests.cancel),
             (Command("retry", arguments=(REFERENCE,)), requests.retry),
             (Command("close", arguments=(REFERENCE,), options=(REASON,)), requests.close),

@@ -21,7 +21,12 @@ async def listing(context: Context, asked: ModeratorCommand) -> None:
     async with context.units.begin(asked.event) as unit:
         found = await requests.listing(unit.tx, only_open=not everything, limit=SHOWN + 1)
         await unit.messages.reply(
-            asked.event, Template.REQUESTS, requests=found[:SHOWN], more=len(found) > SHOWN, all=everything
+            asked.event,
+            Template.REQUESTS,
+            requests=found[:SHOWN],
+            more=len(found) > SHOWN,
+            all=everything,
+            now=unit.now,
         )
         await unit.audit(AuditAction.LOOKED, actor=asked.by, command="requests")
 
@@ -29,16 +34,16 @@ async def listing(context: Context, asked: ModeratorCommand) -> None:
 async def status(context: Context, asked: ModeratorCommand) -> None:
     """Shows one request, step by step."""
     async with context.units.begin(asked.event) as unit:
-        request = await _named(unit, asked)
+        request = await named(unit, asked)
         if request is not None:
-            await unit.messages.reply(asked.event, Template.STATUS, r=request)
+            await unit.messages.reply(asked.event, Template.STATUS, r=request, now=unit.now)
             await unit.audit(AuditAction.LOOKED, request, actor=asked.by, command="status")
 
 
 async def cancel(context: Context, asked: ModeratorCommand) -> None:
     """Ends a request before the point of no return."""
     async with context.units.begin(asked.event) as unit:
-        request = await _named(unit, asked)
+        request = await named(unit, asked)
         if request is None:
             return
         await decide_for(unit, asked.event, request, Cancelled(asked.by, asked.parsed.text("--reason") or ""))
@@ -47,7 +52,7 @@ async def cancel(context: Context, asked: ModeratorCommand) -> None:
 async def retry(context: Context, asked: ModeratorCommand) -> None:
     """Tries again what failed."""
     async with context.units.begin(asked.event) as unit:
-        request = await _named(unit, asked)
+        request = await named(unit, asked)
         if request is None:
             return
         if await decide_for(unit, asked.event, request, RetryAsked(asked.by)):
@@ -59,7 +64,7 @@ async def close(context: Context, asked: ModeratorCommand) -> None:
     reason = asked.parsed.text("--reason")
     others = bool(asked.room.moderators() - {context.bot_id, asked.by})
     async with context.units.begin(asked.event) as unit:
-        request = await _named(unit, asked)
+        request = await named(unit, asked)
         if request is None:
             return
         if not reason and can_close(request):
@@ -68,7 +73,7 @@ async def close(context: Context, asked: ModeratorCommand) -> None:
         await decide_for(unit, asked.event, request, Closed(asked.by, reason or "", others))
 
 
-async def _named(unit: UnitOfWork, asked: ModeratorCommand) -> Request | None:
+async def named(unit: UnitOfWork, asked: ModeratorCommand) -> Request | None:
     """The request that the command names; None where there is none, which has been said."""
     request = await requests.get(unit.tx, asked.parsed.reference("reference"))
     if request is None:

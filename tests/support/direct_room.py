@@ -13,7 +13,7 @@ from tests.support.admin_room import read_only
 
 MakeScene = Callable[..., Awaitable[Scene]]
 
-SHOWN = "This is what it means"
+SHOWN = "Nobody can use your Matrix ID again"
 """Stands in the message that explains everything and asks."""
 TYPE_IT = "type your full Matrix ID"
 SCHEDULED = "will be removed on"

@@ -14,7 +14,7 @@ from sandbox.timeline import Seen
 from tests.support.admin_room import accounts, answer, read_only
 from tests.support.crafted_messages import QUERY, Crafter
 
-HELPED = "!deactivate <user>"
+HELPED = "!deactivate @user"
 """Stands in the answer to `!help`."""
 
 

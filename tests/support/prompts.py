@@ -12,7 +12,7 @@ from sandbox.watching import PATIENCE
 
 MakeScene = Callable[..., Awaitable[Scene]]
 
-OPEN = "waits for ✅"
+OPEN = "waiting for ✅"
 """What `!status` says of a prompt that nobody has answered."""
 
 

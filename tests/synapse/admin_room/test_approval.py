@@ -9,12 +9,12 @@ from tests.support.direct_room import BEGINS, SCHEDULED, MakeScene, Talk, reques
 from tests.support.in_process_bot import DAY, HOUR, MakeInside
 
 APPROVAL = {"approval": "moderator", "grace_period": "3d"}
-WAITS = "has to approve it"
+WAITS = "must approve it"
 
 
 async def asked(stage: Scene) -> Seen:
     """The question in the admin room, once the bot's reactions stand under it."""
-    question = await stage.moderator.wait_for(lambda e: "asks for the removal of their own account" in e.body)
+    question = await stage.moderator.wait_for(lambda e: "wants to remove their own account" in e.body)
     for key in ("✅", "❌"):
         await stage.moderator.reacted(question.event_id, key, by=stage.bot_id)
     return question
@@ -66,7 +66,7 @@ async def test_it_doesnt_expire_and_moderators_are_reminded_every_day(inside: Ma
     await asked(stage)
 
     def reminders() -> list[Seen]:
-        return [e for e in stage.moderator.timeline.events if "still waits for your decision" in e.body]
+        return [e for e in stage.moderator.timeline.events if "still waiting for your decision" in e.body]
 
     for day in range(1, 4):
         await bot.pass_time(DAY)
@@ -75,7 +75,7 @@ async def test_it_doesnt_expire_and_moderators_are_reminded_every_day(inside: Ma
         assert len(reminders()) == day
     await bot.pass_time(27 * DAY)
     await stage.moderator.until(lambda: len(reminders()) == 4)
-    await talk.ask("!status", "reminded every day")
+    await talk.ask("!status", "remind them every day")
     assert states(stage) == ["awaiting_approval"]
     await stage.moderator.react(stage.room, reminders()[-1].event_id, "✅")
     await talk.hears(SCHEDULED)
@@ -89,7 +89,7 @@ async def test_the_person_can_still_stop_it(scene: MakeScene) -> None:
     question = await asked(stage)
     await talk.react(waits, "❌")
     await talk.hears("Your account stays")
-    await stage.moderator.wait_for(lambda e: "their own removal was cancelled" in e.body)
+    await stage.moderator.wait_for(lambda e: "the removal of their own account was cancelled" in e.body)
     await stage.moderator.react(stage.room, question.event_id, "✅")
     await answer(stage, "!requests")
     assert states(stage) == ["cancelled"]
@@ -142,7 +142,9 @@ async def test_an_account_that_was_suspended_meanwhile_isnt_approved(scene: Make
     question = await asked(stage)
     await stage.admin("PUT", f"v1/suspend/{person.user_id}", json={"suspend": True})
     await stage.moderator.react(stage.room, question.event_id, "✅")
-    await stage.moderator.wait_for(lambda e: "their own removal was cancelled" in e.body and "is suspended" in e.body)
+    await stage.moderator.wait_for(
+        lambda e: "the removal of their own account was cancelled" in e.body and "is suspended" in e.body
+    )
     await talk.hears("is suspended")
     assert states(stage) == ["cancelled"]
     assert not any(BEGINS in event.body for event in person.timeline.events)

@@ -19,6 +19,7 @@ from sandbox.scene import Scene
 from sandbox.timeline import Seen
 from tests.support.admin_room import answer, read_only
 from tests.support.removals import Removal, asked, begun, email, furnished, talk, upload
+from tests.support.removals import asked as asked_for
 from tests.synapse.conftest import settled
 
 MakeScene = Callable[..., Awaitable[Scene]]
@@ -61,7 +62,7 @@ async def test_the_audit_says_who_asked_who_confirmed_and_what_was_done(scene: M
     assert "deactivate" in by_request and bystander not in by_request
     assert bystander in (await answer(stage, "!audit --since 1h")).body
     assert bystander in (await answer(stage, f"!audit {stage.moderator.user_id} --since 1h")).body
-    assert "nothing that fits" in (await answer(stage, f"!audit {await stage.account('stranger')}")).body
+    assert "no matching rows" in (await answer(stage, f"!audit {await stage.account('stranger')}")).body
 
     found = rows(stage)
     confirmed = [row for row in found if row[1] == "Confirmed"]
@@ -112,7 +113,33 @@ async def test_an_export_in_the_room_holds_the_rows(scene: MakeScene, encrypted:
     cells = [cell for line in table for cell in line.values()]
     assert not any(cell.startswith(("=", "+", "@")) for cell in cells)  # what a spreadsheet would calculate
     assert [row[1] for row in rows(stage)].count("AuditExported") == 2
-    assert "no format" in (await answer(stage, "!audit --export xml")).body
+    assert "isn't a format" in (await answer(stage, "!audit --export xml")).body
+
+
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
+async def test_a_receipt_is_a_text_and_a_file(scene: MakeScene, encrypted: bool) -> None:
+    """`!receipt R1` shows what was asked, confirmed, done, checked and what stays, and sends it as a file, encrypted
+    where the room is, with the audit's rows; of a request that isn't done it says so; an unknown one gets an answer."""
+    stage = await scene(encrypted=encrypted)
+    removal = await begun(stage, f"!deactivate {await stage.account('spammer')} --erase --reason spam wave")
+    await removal.done()
+    asked = await stage.moderator.say(stage.room, "!receipt R1")
+    shown = await stage.moderator.reply_to(asked, containing="Receipt R1")
+    file = await stage.moderator.reply_to(asked, containing="receipt-R1.txt")
+    assert file.content["msgtype"] == "m.file" and ("file" in file.content) is encrypted
+    data = (await fetched(stage, file)).decode()
+    target, moderator = removal.stored["target_id"], stage.moderator.user_id
+    for text in (shown.body, data):
+        for part in (target, f"Asked by {moderator}", f"Confirmed by {moderator}", "Reason: spam wave", "What stays:"):
+            assert part in text
+        assert "deactivated and erased" in text and "✓ in no room" in text and "✗" not in text
+        assert "not done" not in text
+    assert "confirmed by" in data and "From the audit:" in data and "From the audit:" not in shown.body
+    head = rows(stage)[-2][6]  # the last but one: that the receipt was asked for comes after it
+    assert f"--head {head}" in data and f"--head {head}" in shown.body
+    other = await asked_for(stage, f"!deactivate {await stage.account('bystander')}")
+    assert "This removal is not done. Its state: waiting for ✅" in await other.command("receipt", "Receipt R2")
+    assert "I know no request R9" in (await answer(stage, "!receipt R9")).body
 
 
 async def finished(stage: Scene) -> tuple[Removal, str]:
@@ -135,11 +162,11 @@ async def test_the_command_line_exports_and_verifies_beside_the_running_bot(scen
     code, text = await stage.bot.command("audit", "export", "--format", "csv")
     assert code == 0 and text.count("StepDone") >= 7
     code, text = await stage.bot.command("audit", "verify")
-    assert code == 0 and "can't be seen without a head" in text
+    assert code == 0 and "Without a head from elsewhere" in text
     code, text = await stage.bot.command("audit", "verify", "--head", head)
     assert code == 0 and "contains the head" in text
     code, text = await stage.bot.command("audit", "verify", "--head", "0" * 63 + "1")
-    assert code == 1 and "isn't in it" in text
+    assert code == 1 and "doesn't contain the head" in text
 
 
 TAMPERINGS = {
@@ -201,7 +228,7 @@ async def test_retention_drops_names_and_the_chain_still_holds(scene: MakeScene)
         return target not in str(rows(stage))
 
     await settled(dropped)
-    assert "names dropped by retention" in (await answer(stage, f"!audit --request {removal.reference}")).body
+    assert "names deleted by retention" in (await answer(stage, f"!audit --request {removal.reference}")).body
     assert (await stage.bot.command("audit", "verify", "--head", head))[0] == 0
 
 

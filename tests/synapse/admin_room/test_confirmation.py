@@ -199,7 +199,7 @@ async def test_a_target_that_somebody_else_deactivated_is_asked_about_again(stag
     await plain.react("✅")
     assert f"!deactivate {plain.target} --erase" in await plain.hears("cancelled by")
     await erase.react("✅")
-    assert "whether it is deactivated" in await erase.hears("changed since I showed it to you")
+    assert "(deactivated)" in await erase.hears("has changed since I showed it to you")
     again = await shown(stage, lambda e: erase.target in e.body and e.event_id != erase.event_id, erase.target)
     assert "Already deactivated" in again.body
     assert not (await stage.user(erase.target))["erased"]
@@ -213,7 +213,7 @@ async def test_a_target_that_changes_after_the_mark_is_asked_about_again(stage: 
     prompt, _, gate = await confirmed_and_held(stage)
     await stage.admin("PUT", f"v2/users/{prompt.target}", json={"locked": True})
     gate.set()
-    assert "whether it is locked" in await prompt.hears("changed since I showed it to you")
+    assert "(locked)" in await prompt.hears("has changed since I showed it to you")
     again = await shown(stage, lambda e: prompt.target in e.body and e.event_id != prompt.event_id, prompt.target)
     assert "cancelled" in await prompt.status()
     await again.stays_open([])
@@ -268,7 +268,7 @@ async def test_a_cross_that_only_the_last_look_sees_counts(stage: Stage) -> None
     await prompt.react("✅")
     await last_look.hit()
     deaf = stage.proxy.on("GET", "/sync", held(blind))
-    await stage.moderator.say(stage.room, "ends the sync that is under way")
+    await stage.moderator.say(stage.room, "ends the sync that is in progress")
     await deaf.hit()
     await prompt.react("❌", stage.other)
     gate.set()
@@ -287,7 +287,7 @@ async def test_a_no_after_the_first_step_is_too_late(stage: Stage) -> None:
     await prompt.react("✅")
     await act.hit()
     await prompt.react("❌")
-    await prompt.hears(f"{prompt.reference}: it has begun already.")
+    await prompt.hears(f"{prompt.reference}: it has already begun.")
     gate.set()
     await prompt.hears("Read back")
 
@@ -298,7 +298,7 @@ async def test_nothing_is_done_while_the_last_look_fails(stage: Stage) -> None:
     broken = stage.proxy.on("GET", "/relations/", answer(502))
     await prompt.react("✅")
     await broken.hit()
-    assert "under way" in await prompt.status()
+    assert "in progress" in await prompt.status()
     assert stage.proxy.count("PUT", f"/suspend/{quote(prompt.target, safe='')}") == 0
     broken.lift()
     await stage.moderator.reply_to(await stage.moderator.say(stage.room, f"!retry {prompt.reference}"))

@@ -69,9 +69,9 @@ async def test_four_eyes(scene: MakeScene) -> None:
     stage = await scene(confirmation={"confirmed_by": "other_moderator"})
     other = await stage.add_moderator()
     prompt = await prompted(stage, await stage.account("spammer"))
-    assert f"other than {stage.moderator.user_id}" in prompt.body
+    assert "Another moderator must confirm." in prompt.body
     await prompt.react("✅")
-    await prompt.hears(f"{prompt.reference}: another moderator has to confirm it.")
+    await prompt.hears(f"{prompt.reference}: another moderator must confirm it.")
     assert OPEN in await prompt.status()
     await prompt.react("✅", other)
     await settled(prompt.gone)
@@ -102,11 +102,11 @@ async def test_the_cap_per_hour(scene: MakeScene) -> None:
     await settled(first.gone)
 
     await early.react("✅")
-    refusal = "another moderator has to confirm it: you reached the limit of removals per hour."
+    refusal = "another moderator must confirm it, because the limit of removals per hour is reached."
     await early.hears(refusal)
-    await early.reads("has reached the limit of removals per hour")
+    await early.reads("hourly limit reached")
     late = await prompted(stage, await stage.account("spammer"))
-    assert "has reached the limit of removals per hour" in late.body
+    assert "hourly limit reached" in late.body
     await late.react("✅")
     await late.hears(refusal)
     for prompt in (early, late):

@@ -59,7 +59,7 @@ async def test_four_eyes_are_asked_for_in_writing(scene: MakeScene) -> None:
     other = await stage.add_moderator()
     shown = await prompt(stage, f"!deactivate {await stage.account('target')}")
     async with untouched(stage):
-        assert "another moderator has to confirm" in (await answer(stage, "yes R1")).body
+        assert "another moderator must confirm" in (await answer(stage, "yes R1")).body
     await other.event(shown.event_id)
     await other.say(stage.room, "yes R1")
     await other.edited(shown.event_id, "· done")

@@ -87,14 +87,14 @@ async def test_all_good_beside_a_running_bot(stage: Stage) -> None:
     assert code == 0, output
     assert "✗" not in output
     for text in (
-        "answers, and the access token is",
+        "answers, and the access token belongs to",
         "is a server admin",
         "is in the admin room",
         "1 moderator there",
         "signed by its own",
     ):
         line(output, "✓", text)
-    assert output.strip().splitlines()[-1] == "✓ Everything the bot needs is there."
+    assert output.strip().splitlines()[-1] == "✓ Everything the bot needs is in place."
     assert {path: path.read_bytes() for path in files} == files and files
     assert (await stage.bot.command("check"))[0] == 0  # once more: nothing was used up
     await (await prompted(stage, await stage.account("bystander"))).react("❌")
@@ -113,8 +113,8 @@ async def test_with_no_stored_token_it_logs_in_and_out_again(stage: Stage, look:
     room = await stage.room_with_checker()
     code, output = await look(admin_room=room)
     assert code == 0, output
-    line(output, "✓", "can log in with the password (logged out again)")
-    line(output, "✓", "will be made at the first start")
+    line(output, "✓", "can log in with the password (and was logged out again)")
+    line(output, "✓", "will be created at the first start")
     assert await left() == before
     assert not (tmp_path / "data").exists()
 
@@ -141,7 +141,7 @@ async def test_a_dead_token(stage: Stage, look: Check) -> None:
     assert "syt_dead_token" not in output
     code, output = await look(admin_room=room, homeserver=dead)
     assert code == 0
-    line(output, "!", "will log in anew with the password")
+    line(output, "!", "will log in again with the password")
 
 
 async def test_another_accounts_token(stage: Stage, look: Check) -> None:
@@ -182,7 +182,7 @@ async def test_nobody_who_moderates(stage: Stage, look: Check) -> None:
     room = await stage.room_with_checker()
     code, output = await look(admin_room=room, moderators={"power_level": 101})
     assert code == 1
-    line(output, "✗", "Nobody in the admin room may command the bot")
+    line(output, "✗", "Nobody in the admin room can command the bot")
     named = {"power_level": 101, "users": [stage.moderator.user_id]}
     assert (await look(admin_room=room, moderators=named))[0] == 0
 
@@ -202,7 +202,7 @@ async def test_an_unknown_alias(look: Check) -> None:
     """An address that names no room."""
     code, output = await look(admin_room="#nowhere:lethe.test")
     assert code == 1
-    line(output, "✗", "#nowhere:lethe.test names no room")
+    line(output, "✗", "there is no room with the address #nowhere:lethe.test")
 
 
 async def test_an_unreachable_homeserver(look: Check) -> None:
@@ -285,8 +285,8 @@ async def test_warnings_of_the_admin_room(stage: Stage, look: Check) -> None:
     for text in (
         "isn't encrypted",
         "join rule is “public”",
-        "Guests may join",
-        "history can be read by everybody",
+        "Guests can join",
+        "Anyone on the internet can read",
         "default power level is 50, moderators.power_level is 50",
     ):
         line(output, "!", text)
@@ -316,7 +316,7 @@ async def test_an_identity_that_is_not_the_bots(stage: Stage) -> None:
     finally:
         away.rename(seeds)
     assert code == 0
-    assert "backup" in line(output, "!", "identity of the bot's account that isn't the one in data_dir")
+    assert "backup" in line(output, "!", "identity for the bot's account that isn't the one in data_dir")
 
 
 async def test_warnings_of_the_settings(stage: Stage, look: Check) -> None:

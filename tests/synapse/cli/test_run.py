@@ -46,7 +46,7 @@ async def test_an_alias_is_resolved_once_and_not_followed(scene: MakeScene) -> N
     await stage.moderator.call("PUT", path, alias, json={"room_id": trap})
     code, output = await stage.bot.command("check")
     assert code == 1
-    assert stage.room in line(output, "✗", "would become moderator")
+    assert stage.room in line(output, "✗", "could make themselves moderator")
     await stage.bot.stop()
     before = len(stage.bot.log)
     with pytest.raises(RuntimeError, match="ended with 1"):

@@ -48,54 +48,56 @@ ELSEWHERE = "says something of other servers and networks, which this one can't 
 ADVICE = "isn't about the server"
 CLAIMS = {
     # --- to a person
-    "You can't log in any more, and you can't reactivate the account. It can't be undone.": "test_no_way_back_in",
-    "Nobody, you included, can ever use the Matrix ID ID again. Its record is kept for that.": "test_the_name_is_taken",
-    "You leave all rooms and direct messages.": "test_all_rooms_are_left",
-    "You are removed from the identity server: friends no longer find you by e-mail address or phone number. These are"
-    " taken off the account first, so that they cause no trouble for a later one.": "test_the_identity_server_is_told",
-    "Old messages stay visible to people who received them, like e-mails.": "test_who_received_messages_keeps_them",
-    "Your account is erased: people who join a room later can't read your old messages, and your profile is emptied."
-    " That hides messages, it doesn't delete them: the people who run this server keep the text, other servers decide"
-    " for themselves.": "test_erased",
-    "Your account is not erased: people who join a room later can read your old messages, and your profile stays.":
-        "test_not_erased",
-    "Your messages are redacted in the rooms you are in now: they disappear from view. Other servers are asked to do"
-    " the same.": "test_redacted",
-    "Files you uploaded are deleted from this server. Copies on other servers stay.": "test_files_deleted",
-    "Files you uploaded stay.": "test_files_stay",
-    "What bridges carried to other networks stays there.": ELSEWHERE,
-    "Links to single sign-on are removed here; your account there stays.": "test_single_sign_on_links_go",
-    "Links to single sign-on stay.": "test_single_sign_on_links_stay",
-    "Addresses from which you logged in stay on record until the server drops them by itself.": "test_log_in_addresses",
-    # --- to moderators: what will happen
-    "The account is looked at once more and what will go is noted.": ADVICE,
-    "Rooms where it is the only admin get another admin.": "engine/test_handover.py",
-    "It is suspended, so that nothing more is sent while the rest runs.": "engine/test_steps.py",
-    "Its e-mail addresses and phone numbers are taken off and unbound from the identity server.":
+    "You can't log in or reactivate it.": "test_no_way_back_in",
+    "Nobody can use your Matrix ID again.": "test_the_name_is_taken",
+    "You leave all rooms and DMs.": "test_all_rooms_are_left",
+    "You are removed from the identity server: friends can't find you by e-mail or phone.":
         "test_the_identity_server_is_told",
-    "Its messages are redacted in all rooms it is in.": "test_redacted",
-    "It is deactivated and erased: no more log-in, the profile is emptied.": "test_erased",
-    "It is deactivated: no more log-in.": "test_no_way_back_in",
-    "It leaves all rooms and direct messages.": "test_all_rooms_are_left",
-    "The files it uploaded are quarantined, and other people's files with the same content with them.":
-        "test_files_quarantined",
-    "The files it uploaded are deleted from this server.": "test_files_deleted",
-    "Its single sign-on links are removed.": "test_single_sign_on_links_go",
-    "The suspension mark is cleared, since it would outlive the account.": "test_no_suspension_is_left",
-    "The result is read back from the homeserver.": ADVICE,
+    "People who received your messages keep them, like e-mails.": "test_who_received_messages_keeps_them",
+    "Erased: hides your messages from new joiners and empties your profile.": "test_erased",
+    "Not erased: new joiners can read your messages, and your profile stays.": "test_not_erased",
+    "Your messages are redacted.": "test_redacted",
+    "Your files are deleted.": "test_files_deleted",
+    "Your files stay.": "test_files_stay",
+    # --- to a person: what else there is to know
+    "The server keeps a record of ID, so nobody can register it again.": "test_the_name_is_taken",
+    "Your e-mail addresses and phone numbers are removed from the account first.": "test_the_identity_server_is_told",
+    "Erasing hides messages but doesn't delete them: this server keeps the text, and other servers decide for"
+    " themselves.": "test_erased",
+    "Redacting covers the rooms you are in now. Other servers are asked to do the same.": "test_redacted",
+    "Copies of your files on other servers stay.": ELSEWHERE,
+    "Whatever bridges sent to other networks stays there.": ELSEWHERE,
+    "Your Single Sign-On links here are removed. Your account there stays.": "test_single_sign_on_links_go",
+    "Your Single Sign-On links stay.": "test_single_sign_on_links_stay",
+    "The IP addresses you logged in from stay on record until the server deletes them by itself.":
+        "test_log_in_addresses",
+    # --- to moderators: what will happen
+    "Records what will go: rooms, devices, files.": ADVICE,
+    "Makes another user admin of the rooms where it is the only admin.": "engine/test_handover.py",
+    "Suspends the account, so it can't send anything more.": "engine/test_steps.py",
+    "Removes its e-mail addresses and phone numbers, here and from the identity server.":
+        "test_the_identity_server_is_told",
+    "Redacts its messages in all rooms it is in.": "test_redacted",
+    "Deactivates and erases it: nobody can log in, and the profile is emptied.": "test_erased",
+    "Deactivates it: nobody can log in.": "test_no_way_back_in",
+    "Removes it from all rooms and direct messages.": "test_all_rooms_are_left",
+    "Quarantines its files, and identical files of other people too.": "test_files_quarantined",
+    "Deletes its files from this server.": "test_files_deleted",
+    "Removes its single sign-on links.": "test_single_sign_on_links_go",
+    "Clears the suspension flag.": "test_no_suspension_is_left",
+    "Checks the result by asking the homeserver.": ADVICE,
     # --- to moderators: what stays
-    "It can't be undone. Nobody can ever use this Matrix ID again; its record is kept for that.":
-        "test_the_name_is_taken",
-    "Old messages stay visible to everybody who received them.": "test_who_received_messages_keeps_them",
-    "Erasing hides them from people who join later. It doesn't delete: this server's database keeps the text,"
-    " other servers decide for themselves.": "test_erased",
-    "Not erased: people who join later can read its old messages, and the profile stays. Erasing later leaves"
-    " the name in the rooms' history.": "test_erased_later",
+    "Nobody can ever use this Matrix ID again. The server keeps a record of it.": "test_the_name_is_taken",
+    "People who received its messages keep them.": "test_who_received_messages_keeps_them",
+    "Erasing hides its messages from new joiners. It doesn't delete them: this server keeps the text, and other servers"
+    " decide for themselves.": "test_erased",
+    "Not erased: new joiners can read its messages, and its profile stays. Erasing it later leaves its name in the"
+    " rooms' history.": "test_erased_later",
     "Uploaded files stay.": "test_files_stay",
-    "Uploaded files (7) stay.": "test_files_stay",
-    "Uploaded files are kept as evidence, out of reach.": "test_files_quarantined",
+    "Its 7 files stay.": "test_files_stay",
+    "Its files are kept as evidence, but nobody can open them.": "test_files_quarantined",
     "Copies on other servers stay.": ELSEWHERE,
-    "Copies on other servers and single sign-on links stay.": "test_single_sign_on_links_stay",
+    "Single sign-on links stay.": "test_single_sign_on_links_stay",
 }  # fmt: skip
 """Sentence → the test below (or the file of tests) that proves it, or why there is none."""
 
@@ -242,7 +244,7 @@ def sentences() -> set[str]:
                     texts.render(Template.OWN_OUTCOME, r=person, what="departure", changed=()).formatted_body
                 )
             prompt = texts.render(Template.CARD, r=replace(moderation(), options=options, facts=facts)).formatted_body
-            found |= _items(prompt.partition("What will happen")[2])
+            found |= _items(prompt.partition("What happens")[2])
     return {sentence.replace(own().target_id, "ID") for sentence in found}
 
 

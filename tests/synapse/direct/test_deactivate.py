@@ -59,12 +59,12 @@ async def test_the_whole_conversation(scene: MakeScene) -> None:
 
     talk = await Talk.begin(stage, person)
     await talk.say("!deactivate")
-    erase = await talk.hears("Shall your account also be erased?")
+    erase = await talk.hears("Should your account also be erased?")
     assert erase.encrypted
     await talk.react(erase, "✅")
-    await talk.react(await talk.hears("files you uploaded (1)"), "✅")
+    await talk.react(await talk.hears("the file you uploaded"), "✅")
     shown = await talk.hears(SHOWN)
-    assert "Your account is erased" in shown.body and "are deleted from this server" in shown.body
+    assert "Erased: hides your messages" in shown.body and "Your files are deleted" in shown.body
     await talk.react(shown, "✅")
     asked = await talk.hears(TYPE_IT)
     assert rings(person, asked)
@@ -145,7 +145,7 @@ async def test_confirming_by_an_encrypted_reply(scene: MakeScene) -> None:
     assert "yes R1" in shown.body and not person.reactions_on(shown.event_id)
     reaction = await person.react(talk.room, shown.event_id, "✅")
     assert "Write yes R1" in (await person.reply_to(reaction)).body
-    await talk.ask("!status", "waits for")
+    await talk.ask("!status", "waiting for")
     assert states(stage) == ["awaiting_confirmation"]
     await talk.say("Yes r1")
     await talk.hears(SCHEDULED)
@@ -163,7 +163,7 @@ async def test_grace_period_reminder_and_the_end(inside: MakeInside) -> None:
     person = await stage.person("leaver")
     talk = await Talk.begin(stage, person)
     await talk.confirmed()
-    notice = await stage.moderator.wait_for(lambda e: "asked for the removal of their own account" in e.body)
+    notice = await stage.moderator.wait_for(lambda e: "is removing their own account" in e.body)
     assert "R1" in notice.body and "!cancel R1" in notice.body
     await bot.pass_time(6 * DAY - HOUR)
     assert (await person.call("GET", "/_matrix/client/v3/account/whoami"))["user_id"] == person.user_id
@@ -186,7 +186,7 @@ async def test_what_looks_like_the_mark_confirms_nothing(scene: MakeScene) -> No
     stage = await scene()
     talk = await Talk.begin(stage, await stage.person("leaver"))
     await talk.say("!deactivate --keep-media")
-    question = await talk.hears("Shall your account also be erased?")
+    question = await talk.hears("Should your account also be erased?")
     shown = question
     for under in ("question", "explanation"):
         if under == "explanation":
@@ -368,7 +368,7 @@ async def test_a_named_successor_is_in_power_afterwards(scene: MakeScene) -> Non
     stranger = await stage.account("stranger")
     await talk.ask(f"!handover #{alias}:lethe.test {stranger}", "isn't in")
     await talk.ask(f"!handover #nowhere:lethe.test {heir.user_id}", "There is no room")
-    await talk.ask(f"!handover #{alias}:lethe.test {person.user_id}", "That is you")
+    await talk.ask(f"!handover #{alias}:lethe.test {person.user_id}", "That's you")
     await talk.ask(f"!handover #{alias}:lethe.test {heir.user_id}", "becomes admin")
     await talk.react(shown, "✅")
     await talk.hears(TYPE_IT)
@@ -399,22 +399,22 @@ async def test_a_restart_before_the_confirmation_is_complete(scene: MakeScene, s
     talk = await Talk.begin(stage, person)
     if state == "asking":
         await talk.say("!deactivate --keep-media")
-        await talk.react(await talk.hears("Shall your account also be erased?"), "✅")
+        await talk.react(await talk.hears("Should your account also be erased?"), "✅")
     elif state == "awaiting_confirmation":
         await talk.react(await talk.shown(), "✅")
     elif state == "awaiting_matrix_id":
         await talk.agreed()
         await talk.say(person.user_id)
     else:
-        await talk.confirmed(then="has to approve it")
-        question = await stage.moderator.wait_for(lambda e: "asks for the removal of their own account" in e.body)
+        await talk.confirmed(then="must approve it")
+        question = await stage.moderator.wait_for(lambda e: "wants to remove their own account" in e.body)
         await stage.moderator.react(stage.room, question.event_id, "✅")
     await stage.bot.kill()
     await stage.bot.start()
     follows = {
         "asking": SHOWN,
         "awaiting_confirmation": TYPE_IT,
-        "awaiting_matrix_id": "has to approve it",
+        "awaiting_matrix_id": "must approve it",
         "awaiting_approval": SCHEDULED,
     }
     await talk.hears(follows[state])

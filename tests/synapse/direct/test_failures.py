@@ -32,7 +32,7 @@ async def test_a_removal_that_is_forbidden_frees_the_account(
     assert "You keep it" in told.body and "add them again" in told.body and "M_FORBIDDEN" not in told.body
     heard = await stage.moderator.wait_for(lambda e: "could not be removed" in e.body, what="the cause")
     assert "Forbidden" in heard.body or "403" in heard.body
-    assert "Does a module of the homeserver protect this account?" in heard.body
+    assert "Does a module protect this account?" in heard.body
     account = await stage.user(person.user_id)
     assert (account["deactivated"], account["suspended"]) == (False, False)
     assert states(stage) == ["failed"]

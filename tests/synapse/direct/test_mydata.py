@@ -63,9 +63,9 @@ async def test_everything_the_server_holds_in_a_file_for_a_day(inside: MakeInsid
     await talk.ask("@somebody-else:lethe.test", "isn't your Matrix ID")
     await talk.say(person.user_id)
     file = await sent(talk)
-    notice = await talk.hears("Your data was sent")
+    notice = await talk.hears("Here is your data")
     assert notice.content["m.mentions"] == {"user_ids": [person.user_id]} and notice.content["msgtype"] == "m.text"
-    assert "your client exports that" in notice.body
+    assert "your client can export those" in notice.body
     status, sealed = await download(talk, file)
     assert file.encrypted and status == 200 and b"user_id" not in sealed
     data = opened(file, sealed)
@@ -93,7 +93,7 @@ async def test_a_file_is_taken_off_after_a_stop_too(inside: MakeInside) -> None:
     await talk.ask("!mydata", TYPE_IT)
     await talk.say(talk.person.user_id)
     file = await sent(talk)
-    await talk.hears("Your data was sent")
+    await talk.hears("Here is your data")
     await bot.stop()
     bot.clock.ahead += 2 * DAY
     await bot.start()
@@ -119,7 +119,7 @@ async def test_a_crash_after_the_upload_leaves_no_file(inside: MakeInside, monke
     await talk.ask("!mydata", TYPE_IT)
     await talk.say(talk.person.user_id)
     file = await sent(talk)
-    await talk.hears("Your data was sent")
+    await talk.hears("Here is your data")
     assert left and file.content["file"]["url"] != left[0]
     await bot.pass_time(0)
     assert (await download(talk, left[0]))[0] == 404
@@ -143,7 +143,7 @@ async def test_the_later_question_is_the_one_that_is_answered(scene: MakeScene) 
     await talk.agreed()
     await talk.ask("!mydata", TYPE_IT)
     await talk.say(talk.person.user_id)
-    await talk.hears("Your data was sent")
+    await talk.hears("Here is your data")
     assert states(stage) == ["awaiting_matrix_id"]
     await talk.say(talk.person.user_id)
     await talk.hears(SCHEDULED)

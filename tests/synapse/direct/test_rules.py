@@ -41,18 +41,18 @@ async def test_who_is_refused_hears_why(scene: MakeScene) -> None:
     """The protected, server admins, those not allowed, and the last moderator, who is told what to do first."""
     stage = await scene(protected_users=["keeper-*"], self_service={"allowed_users": ["[!x]*"]})
     for role, admin, why in (
-        ("keeper", False, "protected by this bot's settings"),
-        ("admin", True, "is a server admin. Take that right away first"),
-        ("xenia", False, "don't offer this to your account"),
+        ("keeper", False, "protected by my settings"),
+        ("admin", True, "is a server admin. Remove that right first"),
+        ("xenia", False, "doesn't offer this for your account"),
     ):
         talk = await Talk.begin(stage, await stage.person(role, admin=admin))
         await talk.ask("!deactivate --erase", why)
     talk = await Talk.begin(stage, stage.moderator)
-    await talk.ask("!deactivate --erase", "Make somebody else moderator of the admin room first")
+    await talk.ask("!deactivate --erase", "Make someone else a moderator of the admin room first")
     # The bot's own power in the admin room, and that of people who aren't there, make nobody else a moderator.
     await stage.moderator.set_power(stage.room, stage.bot_id, 100)
     await stage.moderator.set_power(stage.room, "@absent:lethe.test", 100)
-    await talk.ask("!deactivate --erase", "Make somebody else moderator of the admin room first")
+    await talk.ask("!deactivate --erase", "Make someone else a moderator of the admin room first")
     assert states(stage) == []
     await stage.add_moderator("second")
     await talk.say("!deactivate --erase --keep-media")
@@ -125,7 +125,9 @@ async def test_what_happened_to_the_account_meanwhile_stops_it(
     await talk.confirmed()
     await stage.admin("PUT", path.format(person.user_id), json=body)
     await bot.pass_time(2 * DAY)
-    heard = await stage.moderator.wait_for(lambda e: "their own removal was cancelled" in e.body, what="the notice")
+    heard = await stage.moderator.wait_for(
+        lambda e: "the removal of their own account was cancelled" in e.body, what="the notice"
+    )
     assert why in heard.body
     assert states(stage) == ["cancelled"]
     account = await stage.user(person.user_id)
@@ -145,7 +147,9 @@ async def test_a_moderator_was_quicker(inside: MakeInside) -> None:
     await stage.moderator.react(stage.room, prompt.event_id, "✅")
     await stage.moderator.reply_to(command, containing="Read back")
     await bot.pass_time(3 * DAY)
-    await stage.moderator.wait_for(lambda e: "their own removal was cancelled" in e.body, what="the notice")
+    await stage.moderator.wait_for(
+        lambda e: "the removal of their own account was cancelled" in e.body, what="the notice"
+    )
     assert states(stage) == ["cancelled", "done"]
 
 
@@ -174,8 +178,8 @@ async def test_switched_off(scene: MakeScene) -> None:
     await talk.ask("!status", "scheduled")
     await talk.say("!cancel")
     await talk.hears("Your account stays")
-    await talk.ask("!deactivate", "don't offer this")
-    await talk.ask("!mydata", "don't offer this")
+    await talk.ask("!deactivate", "doesn't offer this")
+    await talk.ask("!mydata", "doesn't offer this")
     room = await person.dm(stage.bot_id)
     declined = await person.wait_for(
         lambda e: e.room_id == room and e.state_key == stage.bot_id and e.content["membership"] == "leave"
@@ -235,7 +239,7 @@ async def test_a_third_person_stops_it(scene: MakeScene, confirmed: bool) -> Non
     await (talk.confirmed() if confirmed else talk.shown())
     await person.invite(talk.room, third.user_id)
     await third.join(talk.room)
-    await talk.hears("Somebody else is here")
+    await talk.hears("Someone else is here")
     await person.wait_for(
         lambda e: e.room_id == talk.room and e.state_key == stage.bot_id and e.content["membership"] == "leave",
         what="the bot leaving",
@@ -259,7 +263,7 @@ async def test_a_third_one_before_the_bot_joins(scene: MakeScene) -> None:
     declined = await person.wait_for(
         lambda e: e.room_id == room and e.state_key == stage.bot_id and e.content["membership"] == "leave"
     )
-    assert "exactly the two of us" in declined.content["reason"]
+    assert "between the two of us" in declined.content["reason"]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +274,7 @@ async def test_a_wish_in_other_words_gets_the_word_to_type(scene: MakeScene, sai
     stage = await scene()
     talk = await Talk.begin(stage, await stage.person("leaver"))
     answer = await talk.ask(said)
-    assert "The word to type is !deactivate" in answer.body and "can't log in any more" in answer.body
+    assert "To start, type !deactivate" in answer.body and "can't log in any more" in answer.body
     assert states(stage) == []
 
 

@@ -35,7 +35,7 @@ async def test_the_successor_becomes_admin_where_joined_and_nobody_is_invited(sc
     strange = await talk(stage, leaver, "11", members=(member, await stage.account("member")))
 
     removal = await asked(stage, f"!deactivate {leaver} --handover {successor}")
-    assert "get another admin" in removal.card.body
+    assert "Makes another user admin" in removal.card.body
     assert not await is_admin(stage, shared[0], successor)
     await removal.confirm()
     receipt = await removal.done()
@@ -95,5 +95,5 @@ async def test_a_successor_who_cannot_take_over_is_refused_at_once(scene: MakeSc
     """The account itself, or one that doesn't exist, can't be the successor: no prompt is shown."""
     stage = await scene()
     leaver = await stage.account("leaver")
-    for successor, word in ((leaver, "over to itself"), ("@nobody-here:lethe.test", "can't take over")):
+    for successor, word in ((leaver, "its rooms to itself"), ("@nobody-here:lethe.test", "can't take over")):
         assert word in (await answer(stage, f"!deactivate {leaver} --handover {successor}")).body

@@ -53,8 +53,8 @@ async def test_a_removal_with_every_option_leaves_nothing_that_it_promised_to_ta
         removal = await begun(stage, f"!deactivate {spammer} --erase --redact --media --forget-sso --reason spam wave")
         receipt = await removal.done()
 
-    assert receipt.count("✓") == len(proofs_for(EVERYTHING)) and "✗" not in receipt
-    for said in ("103 files deleted", "in 3 rooms", "Reason: spam wave", "It can't be undone", "Audit: "):
+    assert receipt.count("* ✓") == len(proofs_for(EVERYTHING)) and "✗" not in receipt
+    for said in ("files: 103 deleted", "in 3 rooms", "Reason: spam wave", "!receipt R", "Audit: "):
         assert said in receipt
     user = await stage.user(spammer)
     assert (user["deactivated"], user["erased"], user["displayname"]) == (True, True, None)
@@ -73,7 +73,7 @@ async def test_a_removal_with_every_option_leaves_nothing_that_it_promised_to_ta
     times = [step["ended_ts"] for step in removal.stored["steps"]]
     assert times == sorted(times)
     status = await removal.command("status", "done")
-    assert all(name in status for name in ("redact messages", "take off third-party ids", "read back"))
+    assert all(name in status for name in ("redact messages", "remove third-party IDs", "read back"))
 
 
 async def test_quarantine_keeps_the_files_out_of_reach(scene: MakeScene) -> None:
@@ -95,8 +95,15 @@ async def test_a_dry_run_shows_the_plan_and_asks_nobody(scene: MakeScene) -> Non
     target = await stage.account("bystander")
     async with untouched(stage):
         shown = await answered(stage, f"!deactivate {target} --erase --redact --dry-run")
-    assert "dry run" in shown.body and "Nothing is asked" in shown.body
-    order = ["suspended", "taken off", "redacted", "deactivated and erased", "leaves all rooms", "read back"]
+    assert "Dry run" in shown.body and "nothing happens" in shown.body
+    order = [
+        "Suspends",
+        "Removes its e-mail",
+        "Redacts",
+        "Deactivates and erases",
+        "from all rooms",
+        "Checks the result",
+    ]
     places = [shown.body.index(word) for word in order]
     assert places == sorted(places)
     assert stage.moderator.reactions_on(shown.event_id) == []
@@ -202,7 +209,7 @@ async def test_accounts_are_removed_side_by_side_but_not_all_at_once(scene: Make
     removals = [await begun(stage, f"!deactivate {target}") for target in targets]
     await rule.hit(4)
     status = await answered(stage, "!requests")
-    assert status.body.count("under way") == 6
+    assert status.body.count("in progress") == 6
     assert proxy.count("POST", "/deactivate/") == 4
     gate.set()
     for removal in removals:

@@ -159,8 +159,8 @@ async def test_an_edit_that_may_have_arrived_stays(book: Book) -> None:
         request = await unit.store_facts(request, Facts(rooms=2))
         await unit.store_facts(request, Facts(rooms=3))
     waiting = [m for m in await book.messages() if m["status"] == "pending" and m["purpose"].startswith("card.edit")]
-    assert ["rooms: 1" in waiting[0]["content"]["m.new_content"]["body"], len(waiting)] == [True, 2]
-    assert "rooms: 3" in waiting[1]["content"]["m.new_content"]["body"]
+    assert ["1 room ·" in waiting[0]["content"]["m.new_content"]["body"], len(waiting)] == [True, 2]
+    assert "3 rooms ·" in waiting[1]["content"]["m.new_content"]["body"]
 
 
 async def book_row(tx: Any) -> Any:

@@ -69,7 +69,7 @@ async def test_a_person_of_another_server_is_told_where_to_go(units: UnitsOfWork
         await inbox.add(unit.tx, event, unit.now)
     assert await invites(units, client).answer(event)
     ((room_id, reason),) = client.left
-    assert room_id == "!direct" and "Ask the people who run your own server" in reason and client.joined == []
+    assert room_id == "!direct" and "ask your own server's admins" in reason and client.joined == []
     async with units.database.transaction() as tx:
         assert await conversations.with_whom(tx, "!direct") is None
         assert await inbox.pending(tx) == []

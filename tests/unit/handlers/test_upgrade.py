@@ -92,7 +92,7 @@ async def test_each_open_request_is_settled_by_its_state(tmp_path: Path) -> None
             assert now.state is State.CANCELLED and request.target_id in text and "ask again here" in text
         elif request.state is State.AWAITING_APPROVAL:
             purposes = [row["purpose"] for row in rows if row["request_id"] == request.id and row["room_id"] == NEW]
-            assert now.state is request.state and "asks for the removal of their own account" in text
+            assert now.state is request.state and "wants to remove their own account" in text
             assert [purpose.rpartition(".reaction.")[2] for purpose in purposes[1:]] == ["✅", "❌"]
         else:
             assert now == request and not any(key[0] == request.id for key in said)

@@ -180,8 +180,11 @@ def test_the_filters_of_the_page_are_those_there_are() -> None:
     listed = SECTIONS["A text"].partition("Filters: ")[2].partition("`word(")[0]
     used = "".join(path.read_text("utf-8") for path in (texts.FOLDER / "en").rglob("*.html"))
     named = re.findall(r"`(\w+)`", listed)
-    assert set(named) == {"code", "time", "date", "span", "short", "whole", "sentence", "listed"}
-    assert all(re.search(rf"\|\s*{name}\b", used) for name in named)
+    assert set(named) == {
+        "code", "time", "minute", "day", "date", "until", "ago", "span",
+        "short", "quoted", "whole", "sentence", "listed",
+    }  # fmt: skip
+    assert all(re.search(rf"(\|\s*|map\(.){name}\b", used) for name in named)
 
 
 def test_the_step_belongs_to_what_is_there() -> None:

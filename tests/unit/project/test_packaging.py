@@ -68,7 +68,5 @@ def test_an_installed_lethe_runs_from_anywhere(tmp_path: Path) -> None:
     run(uv, "venv", "--python", sys.executable, place)
     run(uv, "pip", "install", "--python", python, "--no-deps", source)
     assert run(place / "bin" / "lethe", "--version") == f"Lethe {VERSION}\n"
-    look = (
-        "import texts, cli.init as i; texts.Texts(); print(texts.FOLDER, i.AVATAR.stat().st_size)"
-    )
+    look = "import texts, cli.init as i; texts.Texts(); print(texts.FOLDER, i.AVATAR.stat().st_size)"
     assert run(python, "-c", look).startswith(str(place))

@@ -126,7 +126,9 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         for approval in (True, False)
     ],
     "approval": lambda h: heard("approval", h),
-    "approval_given": lambda h: each("r", *requests_with(h, Kind.OWN), done=h),
+    "approval_given": lambda h: [
+        {"r": r, "done": done} for r in requests_with(h, Kind.OWN) for done in ("approved", "refused")
+    ],
     "audit": lambda h: [{"rows": audit_rows(h), "more": True}, {"rows": [], "more": False}],
     "bad_option": lambda h: [
         {"problem": p, "successor": h, "at_ts": at_ts} for p in TEXTS.words("option_problem") for at_ts in (NOW, 10**18)
@@ -175,6 +177,11 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "only_mark": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
     "own_unknown_command": lambda h: each("nearest", None, h, typed=h),
     "prompt_left_behind": lambda h: [{}],
+    "receipt": lambda h: [
+        {"r": r, "rows": rows, "now": NOW, "server": h, "bot": HOSTILE_ID, "head": "a" * 64}
+        for r in (*requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN))
+        for rows in (audit_rows(h), [])
+    ],
     "refusal": lambda h: [
         {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
         for refusal in Refusal
@@ -182,11 +189,11 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     ],
     "refuse_how": lambda h: each("r", *requests_with(h, Kind.OWN)),
     "requests": lambda h: [
-        {"requests": (requests_with(h, Kind.MODERATION) * 2)[:20], "more": True, "all": False},
-        *each("all", True, False, requests=[], more=False),
+        {"requests": (requests_with(h, Kind.MODERATION) * 2)[:20], "more": True, "all": False, "now": NOW},
+        *each("all", True, False, requests=[], more=False, now=NOW),
     ],
     "retrying": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
-    "status": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
+    "status": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN), now=NOW),
     "unknown_command": lambda h: each("nearest", None, h, typed=h),
     "unknown_reference": lambda h: each("typed", h),
     "unreadable": lambda h: [{}],
@@ -203,7 +210,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         new=h,
         inviter=HOSTILE_ID,
     ),
-    "usage_error": lambda h: each("e", *errors(h), usage=h, command=h),
+    "usage_error": lambda h: each("e", *errors(h), usage=h, command=h, takes_reason=True),
     "watch": lambda h: [
         {"alarms": [(name, {"value": h, "level": 50}) for name in names]}
         for names in (list(TEXTS.words("alarm")), *([name] for name in TEXTS.words("alarm")))
@@ -267,7 +274,7 @@ def test_a_prompt_is_whole_however_hostile_the_account() -> None:
     large."""
     for name, h in HOSTILE.items():
         card = TEXTS.render(Template.CARD, r=replace(filled(moderation(), h), requester_id=MODERATOR, reason=""))
-        assert "✅ to go on, ❌ to leave it." in card.body, name
+        assert "✅ to go on, ❌ to stop." in card.body, name
         assert "What stays" in card.body
         assert len(card.formatted_body.encode()) < BODY_LIMIT
 
@@ -294,10 +301,9 @@ def test_what_no_server_would_take_is_cut() -> None:
 def test_plain_text_reads_like_the_formatted_one() -> None:
     """Lists are lists, paragraphs are apart, and nothing of the markup is left."""
     body = TEXTS.render(Template.DRY_RUN, r=moderation(facts=Facts(displayname="Spam <b>Mer</b>"))).body
-    assert "  * @spammer:example.org" in body
-    assert "Display name: “Spam <b>Mer</b>”" in body
-    assert "\n\nWhat would happen\n" in body
-    assert "\n 1. The account is looked at once more" in body
+    assert "\n@spammer:example.org\nName: “Spam <b>Mer</b>”\n" in body
+    assert "\n\nWhat would happen, and what would stay\n 1. Records what will go" in body
+    assert "\n  * Copies on other servers stay." in body
 
 
 def test_every_word_of_a_decision_is_heard_by_somebody() -> None:
@@ -350,17 +356,17 @@ def test_another_language_is_a_catalogue_and_keeps_strangers_in_their_place(
     catalogue.write_text(
         'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n'
         '"Plural-Forms: nplurals=2; plural=(n != 1);\\n"\n'
-        'msgid "%(user)s is protected by this bot\'s settings (<code>protected_users</code>)."\n'
+        'msgid "%(user)s is protected by my settings (<code>protected_users</code>)."\n'
         'msgstr "Die Einstellungen (<code>protected_users</code>) schützen %(user)s."\n'
-        'msgid "%(n)s link"\nmsgid_plural "%(n)s links"\n'
-        'msgstr[0] "%(n)s Verknüpfung"\nmsgstr[1] "%(n)s Verknüpfungen"\n'
+        'msgid "%(n)s room handed over"\nmsgid_plural "%(n)s rooms handed over"\n'
+        'msgstr[0] "%(n)s Raum übergeben"\nmsgstr[1] "%(n)s Räume übergeben"\n'
     )
     monkeypatch.setattr("texts.FOLDER", tmp_path)
     german = Texts("de")
     protected = german.word("refusal", "protected", user="@<u>\u202e:x")
     assert protected == "Die Einstellungen (<code>protected_users</code>) schützen <code>@&lt;u&gt;\ufffd:x</code>."
-    links = [german.word("result", "sso", a={"sso_links": n}) for n in (1, 2)]
-    assert links == ["1 Verknüpfung", "2 Verknüpfungen"]
+    rooms = [german.word("result", "handover", a={"handed_count": n}) for n in (1, 2)]
+    assert rooms == ["1 Raum übergeben", "2 Räume übergeben"]
     assert german.word("proof", "erased") == "marked as erased"
     past = german.word("option_problem", "past", at_ts=NOW, successor="")
     assert "Dienstag, 14. November 2023, 22:13 UTC" in past

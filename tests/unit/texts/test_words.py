@@ -25,7 +25,7 @@ from removal.lifecycle import (
 )
 from removal.plan import Media, Proof, Step
 from removal.protection import Refusal
-from removal.request import Question, State
+from removal.request import Question, State, StepState
 from tests.support.all_decisions import decisions
 from texts import FOLDER, Group, Template, Texts
 
@@ -71,6 +71,8 @@ EXPECTED: dict[Group, set[str]] = {
     "changed": watched(),
     "not_changed": no_changes(),
     "media": set(Media),
+    "step_state": set(StepState),
+    "threepid": {"email", "msisdn"},
     "command": names(MODERATORS),
     "details": names(MODERATORS),
     "option": options(MODERATORS),
@@ -205,5 +207,5 @@ def test_every_command_is_explained_in_full() -> None:
 
 def test_a_number_may_have_any_name() -> None:
     """`count`, too, which gettext's own parameter was called."""
-    assert TEXTS.word("check", "moderators", count=1) == "1 moderator there may command the bot."
-    assert TEXTS.word("check", "moderators", count=2) == "2 moderators there may command the bot."
+    assert TEXTS.word("check", "moderators", count=1) == "1 moderator there can command the bot."
+    assert TEXTS.word("check", "moderators", count=2) == "2 moderators there can command the bot."
