@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +50,7 @@ from homeserver.client.rooms import Rooms
 from homeserver.encryption.cross_signing import IdentityStatus
 from storage import meta
 from storage.database import FILE, Database
-from texts import Texts, plain
+from texts import Texts, plain, texts_in
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +84,27 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
         home.device_id,
         clock=compared,
     )
+    texts = texts_in(settings.language, settings.command_prefix)
     database = Database(settings.data_dir / FILE)
+    await run_with(settings, matrix, database, lambda: _arrive(home.url, matrix, texts), stop, compared, clock)
+
+
+async def run_with(
+    settings: Settings,
+    matrix: MatrixClient,
+    database: Database,
+    arrive: Callable[[], Coroutine[Any, Any, None]],
+    stop: asyncio.Event,
+    compared: HomeserverClock,
+    clock: Clock | None = None,
+) -> None:
+    """Runs the bot on a Matrix client and a database that are made already, and closes both. Raises as `run`.
+
+    Args:
+        arrive: starts the client.
+    """
     try:
-        texts = Texts(settings.language, settings.command_prefix)
-        if not await _unless_stopped(asyncio.create_task(_arrive(home.url, matrix, texts)), stop):
+        if not await _unless_stopped(asyncio.create_task(arrive()), stop):
             return
         await database.open()
         rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
@@ -187,7 +204,7 @@ async def _serve(
     policy = Policy.of(settings)
     admin_room = CurrentAdminRoom(admin_room_id)
     authority = Authority(rooms, accounts, policy, admin_room)
-    texts = Texts(settings.language, settings.command_prefix)
+    texts = texts_in(settings.language, settings.command_prefix)
     if matrix.identity.status is not IdentityStatus.OK:
         words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
         log.error("%s", plain(str(words)))

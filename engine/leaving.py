@@ -7,7 +7,6 @@ with a line in its log ("Failed to part user"), and no API says so.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from engine.failures import Problem
@@ -62,11 +61,11 @@ async def leave_all(accounts: AccountBackend, request: Request, *, pause: float,
 
 async def _until_in_no_room(accounts: AccountBackend, user_id: str, stalled: float) -> list[str]:
     """The rooms that aren't left; none where all are."""
-    fewest, since, delay, looked = None, time.monotonic(), 0.1, False
+    fewest, since, delay, looked = None, asyncio.get_running_loop().time(), 0.1, False
     while rooms := await accounts.joined_rooms(user_id):
-        quiet = time.monotonic() - since
+        quiet = asyncio.get_running_loop().time() - since
         if fewest is None or len(rooms) < fewest:
-            fewest, since = len(rooms), time.monotonic()
+            fewest, since = len(rooms), asyncio.get_running_loop().time()
         elif quiet > stalled:
             break
         elif quiet > QUIET and not looked and len(rooms) <= NAMED:

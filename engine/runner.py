@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -81,7 +80,7 @@ class Runner:
     def nudge(self) -> None:
         """Failed steps are tried at once: the homeserver answers again. Not more often than every half minute, so
         that one which answers every other time isn't asked without a pause."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if now >= self._nudged + NUDGES_APART:
             self._at_once, self._nudged = True, now
             self._outage.answered()
@@ -135,7 +134,7 @@ class Runner:
         """Whether this request may go on: always, but during an outage, when one at a time finds out."""
         if not self._outage.on:
             return True
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if self._asking is not None and now > self._asking_since + ASKS_FOR:
             self._outage.answered()
             return True

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,24 @@ class Transaction:
 class Database:
     """One connection, one transaction at a time: SQLite has one writer, and readers here never wait long."""
 
-    def __init__(self, path: Path, *, patience: float = 5.0, migrations: Sequence[str] = MIGRATIONS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        patience: float = 5.0,
+        migrations: Sequence[str] = MIGRATIONS,
+        connect: Callable[..., aiosqlite.Connection] = aiosqlite.connect,
+    ) -> None:
         """
         Args:
             path: the file.
             patience: seconds to wait for another program that holds it.
             migrations: the schema, as a list that only grows.
+            connect: opens the file; takes what `aiosqlite.connect` takes.
         """
         self.path = path
         self._migrations = migrations
+        self._connect = connect
         self._patience = patience
         self._connection: aiosqlite.Connection | None = None
         self._lock = asyncio.Lock()
@@ -81,7 +90,7 @@ class Database:
         try:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=self._patience)
+            self._connection = await self._connect(self.path, isolation_level=None, timeout=self._patience)
             self._connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 await self._connection.execute(f"PRAGMA {pragma}")

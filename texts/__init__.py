@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,12 @@ _PLAIN = ParserConfig(
     css={**DEFAULT_CSS, **{name: HtmlElement(display=Display.block) for name in ("details", "summary")}}
 )
 """What HTML looks like as plain text. What clients fold stands on lines of its own."""
+
+
+@cache
+def texts_in(language: str, prefix: str) -> Texts:
+    """The texts of a language; the same object for the same arguments. Raises: UnknownLanguage."""
+    return Texts(language, prefix)
 
 
 def _size(text: Text) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -31,7 +30,6 @@ class Backoff:
         self._first = first
         self._limit = limit
         self._failures = 0
-        self._random = random.SystemRandom()
 
     def reset(self) -> None:
         """It went well."""
@@ -41,9 +39,9 @@ class Backoff:
         """Seconds to wait after one failure more. What a 429 asks for is obeyed, plus a small random addition."""
         ceiling = min(self._limit, self._first * 2 ** min(self._failures, 16))
         self._failures += 1
-        wait = self._random.uniform(ceiling / 2, ceiling)
+        wait = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter
         if isinstance(error, RateLimited) and error.retry_after is not None:
-            return error.retry_after + self._random.uniform(0, min(1.0, ceiling))
+            return error.retry_after + random.uniform(0, min(1.0, ceiling))  # noqa: S311 - jitter
         return wait
 
 
@@ -54,16 +52,15 @@ class Outage:
     Args:
         first: seconds, the first wait.
         limit: seconds, every wait at most.
-        clock: seconds that only grow.
+        clock: seconds that only grow; the event loop's where none is given.
     """
 
-    def __init__(self, first: float = 2.0, limit: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, first: float = 2.0, limit: float = 60.0, clock: Callable[[], float] | None = None) -> None:
         self._first = first
         self._limit = limit
-        self._clock = clock
+        self._clock = clock or _loop_time
         self._wait = 0.0
         self._until = 0.0
-        self._random = random.SystemRandom()
 
     @property
     def on(self) -> bool:
@@ -80,11 +77,15 @@ class Outage:
             self.answered()
         elif self.seconds() == 0:  # several who failed together failed once
             self._wait = min(self._limit, max(self._first, self._wait * 2))
-            self._until = self._clock() + self._wait * self._random.uniform(0.7, 1.0)
+            self._until = self._clock() + self._wait * random.uniform(0.7, 1.0)  # noqa: S311 - jitter
 
     def answered(self) -> None:
         """The homeserver is there."""
         self._wait = self._until = 0.0
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def patiently(ask: Callable[[], Awaitable[Answer]], log: logging.Logger, limit: float = 60.0) -> Answer:
