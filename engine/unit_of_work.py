@@ -190,7 +190,9 @@ class UnitsOfWork:
             yield UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
             if event is not None:
                 await inbox.handled(tx, event.event_id)
-        await self.notify()
+        # A unit that changed nothing wakes nobody: the runner looks in units, and would wake itself without end.
+        if tx.changed:
+            await self.notify()
 
     async def notify(self) -> None:
         """Wakes all tasks in `wait_for_change`."""

@@ -33,10 +33,13 @@ class Transaction:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
+        self.changed = False
+        """Whether any row was inserted, updated or deleted."""
 
     async def run(self, sql: str, *values: Any) -> int:
         """Runs a statement; returns the id of the row it inserted, else the number of rows it changed."""
         async with self._connection.execute(sql, values) as cursor:
+            self.changed |= cursor.rowcount > 0
             inserted = sql.lstrip()[:6].upper() == "INSERT"
             return (cursor.lastrowid or 0) if inserted and cursor.rowcount > 0 else cursor.rowcount
 

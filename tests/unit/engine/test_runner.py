@@ -12,9 +12,11 @@ from engine.steps import Steps
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import Unreachable
 from homeserver.client.backoff import Backoff
+from removal.incoming import Incoming
 from removal.request import Request, State
+from storage import inbox
 from storage.database import Database
-from tests.support.made_requests import NOW, own
+from tests.support.made_requests import MODERATOR, NOW, moderation, own
 from texts import Texts
 
 
@@ -41,6 +43,32 @@ async def test_a_removal_that_cannot_begin_waits_and_is_tried_when_the_homeserve
             await units.notify()
             await asked.get()
         assert asked.empty()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await database.close()
+
+
+async def test_a_prompt_that_cannot_end_yet_is_looked_at_once_a_second(tmp_path: Path) -> None:
+    """Its time is over and an event still waits: the looks don't follow each other without a pause."""
+    database = Database(tmp_path / "lethe.db")
+    await database.open()
+    looks = 0
+
+    def clock() -> int:
+        nonlocal looks
+        looks += 1
+        return NOW
+
+    units = UnitsOfWork(database, Texts(), clock, CurrentAdminRoom("!admin:example.org"))
+    async with units.begin() as unit:
+        await unit.open(moderation(id=0, expires_ts=NOW - 1))
+        await inbox.add(unit.tx, Incoming("$waits", "!admin:example.org", MODERATOR, "m.room.message", {}, NOW), NOW)
+    runner = Runner(units, cast(Steps, None), lambda request: asyncio.sleep(0, True), lambda: NOW)
+    running = asyncio.create_task(runner.run())
+    try:
+        await asyncio.sleep(0.5)
+        assert looks < 10
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

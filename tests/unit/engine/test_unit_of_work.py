@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from engine.messages import PROGRESS_MS, CurrentAdminRoom
 from engine.unit_of_work import UnitOfWork, UnitsOfWork, UnknownRequest
+from removal.audit_action import AuditAction
 from removal.facts import Facts
 from removal.incoming import Incoming
 from removal.lifecycle import (
@@ -254,13 +255,18 @@ async def test_an_event_counts_as_handled_with_what_followed(book: Book) -> None
         assert await inbox.caught_up(tx)
 
 
-async def test_whoever_waits_for_work_hears_of_every_entry(book: Book) -> None:
-    """Also of one that was committed just before; a wait ends by itself where nothing comes."""
+async def test_whoever_waits_for_work_hears_of_every_change(book: Book) -> None:
+    """Also of one that was committed just before; a unit that only looked is none. A wait ends by itself."""
+    async with book.units.begin():
+        pass  # the first one gives the database its name
     seen = book.units.changes
     waiting = asyncio.create_task(book.units.wait_for_change(seen, 30))
     await asyncio.sleep(0)
-    async with book.units.begin():
-        pass
+    async with book.units.begin() as unit:
+        await requests.get(unit.tx, 1)
+    assert book.units.changes == seen
+    async with book.units.begin() as unit:
+        await unit.audit(AuditAction.LOOKED)
     assert await waiting == seen + 1
     assert await book.units.wait_for_change(seen, 30) == seen + 1
     assert await book.units.wait_for_change(seen + 1, 0.01) == seen + 1
