@@ -75,6 +75,15 @@ fuzz: $(READY) ## tens of thousands of random events and to-device messages thro
 fuzz-short: $(READY) ## the same for half a minute, the seeds that failed once among them
 	$(BIN)/python -m stress.fuzz --pieces 100 --seconds 20 --failed $(ARGS)
 
+.PHONY: simulate
+simulate: $(READY) ## play 1,000 lives of the bot against a model of the homeserver, each decided by a seed (minutes)
+	$(BIN)/python -m simulation $(ARGS)
+
+.PHONY: mutate
+mutate: $(READY) ## change the code in thousands of ways and see which change no unit test notices (an hour)
+	nice $(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
+
 .PHONY: crash-sync
 crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, and count (minutes)
 	$(BIN)/python -m stress.crash_sync $(ARGS)
@@ -110,4 +119,4 @@ format: $(READY) ## put the code into its format
 
 .PHONY: clean
 clean: ## remove what was installed and cached
-	rm -rf .venv .cache tests/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf .venv .cache mutants tests/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

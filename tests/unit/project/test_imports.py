@@ -23,7 +23,7 @@ LAYERS = [
 OURS = [name for layer in LAYERS for name in sorted(layer)]
 
 
-NOT_THE_BOT = {"bench", "sandbox", "stress", "tests"}
+NOT_THE_BOT = {"bench", "sandbox", "simulation", "stress", "tests"}
 
 
 def imported_by(source: str) -> set[str]:

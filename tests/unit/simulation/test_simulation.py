@@ -1,0 +1,157 @@
+"""The simulation itself: a seed is always the same life, time passes by itself, and a bot that lies is found out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulation.loop import SimulatedLoop, Stuck
+from simulation.model.server import Server
+from simulation.witness import Witness
+
+ROOT = Path(__file__).parents[3]
+TRACE = "from simulation.world import play; o = play({}); print(o.trace, o.requests, o.kills, o.seconds, o.faults)"
+BOT, MODERATOR, TARGET = "@lethe:model.test", "@mod:model.test", "@target:model.test"
+
+
+def loop() -> SimulatedLoop:
+    return SimulatedLoop(random.Random(1))  # noqa: S311 - the order is to be the same each time
+
+
+def test_time_passes_at_once_and_only_when_all_wait() -> None:
+    """A year of sleep takes no time; who waits for nothing is told."""
+    clock = loop()
+
+    async def sleepers() -> list[float]:
+        done: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            done.append(asyncio.get_running_loop().time())
+
+        await asyncio.gather(sleep(31_536_000), sleep(1), sleep(60))
+        return done
+
+    assert clock.run_until_complete(sleepers()) == [1, 60, 31_536_000]
+    with pytest.raises(Stuck):
+        clock.run_until_complete(asyncio.Event().wait())
+    clock.close()
+
+
+@pytest.mark.parametrize("seed", [1, 32])
+def test_a_seed_is_always_the_same_life(seed: int) -> None:
+    """In two processes the same happens, event for event; and nothing is wrong with it."""
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-c", TRACE.format(seed)]
+    lives = {
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, text=True).stdout  # noqa: S603
+        for _ in range(2)
+    }
+    (life,) = lives
+    assert life.endswith("[]\n")
+
+
+class Stage:
+    """An admin room that is watched."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000
+        self.server = Server("model.test", lambda: self.now, random.Random(1))  # noqa: S311
+        for name in ("lethe", "mod", "target"):
+            self.server.register(name, admin=name == "lethe")
+        self.room = self.server.create_room(MODERATOR, invite=[BOT])
+        self.server.join(BOT, self.room.room_id)
+        self.witness = Witness(
+            self.server, BOT, self.room.room_id, lambda: self.now, power_level=50, expires_after_ms=600_000,
+            needs_matrix_id=True, needs_approval=False,
+        )  # fmt: skip
+        for event in self.room.timeline:
+            self.witness.event(event)
+        self.server.seen.append(self.witness.event)
+
+    def said(self, sender: str, body: str, txn_id: str, answers: str = "") -> str:
+        content = {"body": body, "m.relates_to": {"m.in_reply_to": {"event_id": answers}}}
+        return self.server.send(sender, self.room.room_id, "m.room.message", content, txn_id)
+
+    def asked(self, command: str = f"!deactivate {TARGET}") -> str:
+        return self.said(BOT, f"{TARGET}?", "lethe.0a.R1.card", self.said(MODERATOR, command, "1"))
+
+    def react(self, card: str, key: str = "✅", by: str = MODERATOR) -> None:
+        content = {"m.relates_to": {"rel_type": "m.annotation", "event_id": card, "key": key}}
+        self.server.send(by, self.room.room_id, "m.reaction", content, f"{by} {key}")
+
+    def looked(self, card: str) -> None:
+        path = f"/_matrix/client/v1/rooms/{self.room.room_id}/relations/{card}/m.annotation/m.reaction"
+        self.witness.requested("GET", path, b"", 200, {})
+
+    def deactivated(self, erase: str = "false") -> None:
+        path = f"/_synapse/admin/v1/deactivate/{TARGET}"
+        self.witness.requested("POST", path, f'{{"erase": {erase}}}'.encode(), 200, {})
+
+
+@pytest.fixture
+def stage() -> Stage:
+    clock = loop()
+    asyncio.set_event_loop(clock)
+    return Stage()
+
+
+def test_a_removal_that_was_agreed_to_is_no_fault(stage: Stage) -> None:
+    """Asked, shown, confirmed, looked at again, done."""
+    card = stage.asked()
+    stage.react(card)
+    stage.looked(card)
+    stage.deactivated()
+    assert stage.witness.faults == []
+
+
+def test_a_removal_without_a_look_at_the_confirmation_is_a_fault(stage: Stage) -> None:
+    """A ✅ that the bot didn't read again, and one beside a moderator's ❌."""
+    card = stage.asked()
+    stage.react(card)
+    stage.deactivated()
+    assert "nobody entitled agreed" in stage.witness.faults.pop()
+    stage.react(card, "❌")
+    stage.looked(card)
+    stage.deactivated()
+    assert "nobody entitled agreed" in stage.witness.faults.pop()
+
+
+def test_another_removal_than_the_one_agreed_to_is_a_fault(stage: Stage) -> None:
+    """Nobody said `--erase`."""
+    card = stage.asked()
+    stage.react(card)
+    stage.looked(card)
+    stage.deactivated("true")
+    assert "erase=True" in stage.witness.faults.pop()
+
+
+def test_done_is_a_fault_where_it_is_not(stage: Stage) -> None:
+    """The account is still there."""
+    stage.asked()
+    stage.said(BOT, "done", "lethe.0a.R1.done.7")
+    assert "was said to be done" in stage.witness.faults.pop()
+
+
+def test_the_same_answer_twice_is_a_fault(stage: Stage) -> None:
+    """With another transaction id it is another event."""
+    asked = stage.said(MODERATOR, "!help", "1")
+    stage.said(BOT, "help", "lethe.0a.12.help", asked)
+    assert stage.witness.faults == []
+    stage.said(BOT, "help", "lethe.0a.13.help", asked)
+    assert "said twice" in stage.witness.faults.pop()
+
+
+def test_words_in_front_of_a_stranger_are_a_fault(stage: Stage) -> None:
+    """In a direct message in which a third person has been for long."""
+    room = stage.server.create_room(TARGET, invite=[BOT, MODERATOR])
+    stage.server.join(BOT, room.room_id)
+    stage.now += 3_600_000
+    stage.server.send(BOT, room.room_id, "m.room.message", {"body": "R1"}, "lethe.0a.R1.status.1")
+    assert "somebody else" in stage.witness.faults.pop()
