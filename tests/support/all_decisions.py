@@ -36,7 +36,7 @@ from tests.support.made_requests import DAY, MODERATOR, NOW, SECOND_MODERATOR, m
 LONG_AFTER = NOW + 400 * DAY
 
 
-def _possible(request: Request) -> Iterator[tuple[Event, int]]:
+def possible(request: Request) -> Iterator[tuple[Event, int]]:
     """What could happen to a request now, and when."""
     question = request.questions[0] if request.questions else Question.ERASE
     record = request.current_step
@@ -71,7 +71,7 @@ def _possible(request: Request) -> Iterator[tuple[Event, int]]:
     yield TimePassed(LONG_AFTER), LONG_AFTER
 
 
-def _alike(request: Request) -> tuple[object, ...]:
+def alike(request: Request) -> tuple[object, ...]:
     """What two requests have in common that go on in the same ways."""
     current = request.current_step
     step = (current.step, current.state, min(current.attempts, 3)) if current else None
@@ -90,16 +90,16 @@ def decisions() -> tuple[tuple[Request, Event, Decision], ...]:
         own(rules=rules, state=State.ASKING, questions=("erase", "media")),
         own(rules=Rules()),
     ])  # fmt: skip
-    seen = {_alike(request) for request in waiting}
+    seen = {alike(request) for request in waiting}
     found: list[tuple[Request, Event, Decision]] = []
     while waiting:
         request = waiting.popleft()
-        for event, now in _possible(request):
+        for event, now in possible(request):
             decision = decide(request, event, now)
             found.append((request, event, decision))
             after = decision.request
-            if _alike(after) not in seen:
-                seen.add(_alike(after))
+            if alike(after) not in seen:
+                seen.add(alike(after))
                 waiting.append(after)
     assert {request.state for request, _, _ in found} == set(State)
     assert any(request.kind is Kind.OWN and request.state in ENDED for request, _, _ in found)
