@@ -20,6 +20,7 @@ import aiosqlite
 from cli.run import run_with
 from config import Settings
 from homeserver.client.api import Api
+from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import Credentials
 from homeserver.client.matrix_client import MatrixClient
 from homeserver.client.sync import Sync
@@ -94,7 +95,7 @@ class _Connection(aiosqlite.Connection):
 class _Client(MatrixClient):
     """The bot's Matrix client without log-in and keys: it is the same device for ever."""
 
-    def __init__(self, settings: Settings, api: Api, encrypted_rooms: set[str], clock: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, api: Api, encrypted_rooms: set[str], clock: HomeserverClock) -> None:
         home = settings.homeserver
         super().__init__(home.url, home.user_id, settings.data_dir, None, "token", "DEVICE", clock=clock)
         self._parts = _Parts(self, api, encrypted_rooms, clock)
@@ -108,7 +109,7 @@ class _Client(MatrixClient):
 
 
 class _Parts:
-    def __init__(self, client: _Client, api: Api, encrypted_rooms: set[str], clock: Callable[[], int]) -> None:
+    def __init__(self, client: _Client, api: Api, encrypted_rooms: set[str], clock: HomeserverClock) -> None:
         crypto: Any = Readable()
         directory: Any = Known()
         self.api = api
@@ -182,7 +183,9 @@ class Machine:
         self.starts += 1
         self._process = process = Process(self._on_door)
         session = self._network.session(self._token, process.door)
-        client = _Client(self.settings, Api(session, "http://model", None), self._encrypted_rooms, self._clock)
+        loop = asyncio.get_running_loop()
+        clock = HomeserverClock(self._clock, lambda: int(loop.time() * 1000))
+        client = _Client(self.settings, Api(session, "http://model", None, clock), self._encrypted_rooms, clock)
 
         database = self._open(process)
         self._stop = asyncio.Event()
@@ -191,7 +194,7 @@ class Machine:
             await client.start()
 
         self._task = asyncio.get_running_loop().create_task(
-            run_with(self.settings, client, database, arrive, self._stop, self._clock)
+            run_with(self.settings, client, database, arrive, self._stop, clock)
         )
 
     def _on_door(self, process: Process) -> None:
