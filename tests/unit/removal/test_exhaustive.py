@@ -73,6 +73,8 @@ def test_each_end_is_a_true_one(begin: Request) -> None:
         if request.state is State.DONE:
             assert all(record.ended_ts is not None for record in request.steps)
             assert all(held for _, held in request.proofs)
+        elif request.state is State.CLOSED:
+            assert request.ended_by is not None  # only a person ends what isn't confirmed
         elif request.state in ENDED:
             assert not request.began_final_step
             assert not request.suspended
