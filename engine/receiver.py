@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from engine.unit_of_work import UnitsOfWork
 from removal.incoming import Incoming, Invite, SyncBatch
@@ -41,7 +42,7 @@ class Receiver:
             events = [] if batch.first else await self._meant_for_us(unit.tx, batch.events)
             for event in events:
                 if self._matters(event):
-                    await inbox.add(unit.tx, event, unit.now)
+                    await inbox.add(unit.tx, self._timed(event, unit.now), unit.now)
             for invite in batch.invites:
                 await self._add_invite(unit.tx, invite, batch.since, unit.now)
             await meta.put(unit.tx, SINCE, batch.since)
@@ -63,6 +64,12 @@ class Receiver:
 
     def _matters(self, event: Incoming) -> bool:
         return event.sender != self._bot_id or event.state_key is not None
+
+    def _timed(self, event: Incoming, now: int) -> Incoming:
+        """The event with a time that can be believed: another server could have put any into `origin_server_ts`, so
+        that an answer would be in time whenever it is given. What comes from there counts from its arrival here."""
+        local = event.sender.partition(":")[2] == self._bot_id.partition(":")[2]
+        return event if local else replace(event, origin_server_ts=now)
 
     async def _meant_for_us(self, tx: Transaction, events: list[Incoming]) -> list[Incoming]:
         """Drops events sent in a room before the bot joined it: a server shows some of it to newcomers.

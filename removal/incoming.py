@@ -22,6 +22,8 @@ class Incoming:
     """One event of a room's timeline, decrypted where it came encrypted.
 
     `encrypted` says how it travelled. `undecryptable` events have type `m.room.encrypted` and their raw content.
+    `origin_server_ts` is in milliseconds since 1970, by the clock of the bot's homeserver; where another server sent
+    the event, the time at which the bot received it.
     `unsigned_txn_id` is set on the bot's own events sent by this device.
     """
 

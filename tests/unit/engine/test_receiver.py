@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from engine.messages import CurrentAdminRoom
@@ -70,3 +72,15 @@ async def test_what_is_said_with_the_invitation_to_a_direct_message_counts(units
 async def test_the_very_first_sync_brings_nothing_to_act_on(units: UnitsOfWork) -> None:
     """What was said before the bot ever listened isn't meant for it."""
     assert await taken_in(units, said("$old"), first=True) == []
+
+
+@pytest.mark.parametrize("claimed_ts", [0, 999, 2**53 - 1])
+async def test_the_time_of_another_servers_event_is_when_it_arrived(units: UnitsOfWork, claimed_ts: int) -> None:
+    """Whatever time that server puts there; an event of this server keeps its own."""
+    here = replace(said("$here"), origin_server_ts=claimed_ts)
+    senders = "@moderator:example.net", "@moderator:example.org:8448", "@moderator:notexample.org", "nonsense"
+    there = [replace(here, event_id=f"$there{n}", sender=sender) for n, sender in enumerate(senders)]
+    await Receiver(units, BOT).store(SyncBatch("s1", events=[here, *there]))
+    async with units.database.transaction() as tx:
+        times = {event.event_id: event.origin_server_ts for _, event in await inbox.pending(tx)}
+    assert times == {"$here": claimed_ts, **{event.event_id: 1_000 for event in there}}
