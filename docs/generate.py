@@ -53,6 +53,9 @@ def steps(texts: Texts) -> str:
         "## When a step fails",
         "- A failure that passes (the homeserver is away, answers 5xx or 429): the step is tried again after "
         f"{_waits()}, and so on; at once when the homeserver answers again. `Retry-After` is obeyed.\n"
+        f"- {_read_back(texts)}. What it doesn't show yet (on a server with workers, one can hear of a change later"
+        f" than another) is looked at again after {_first_wait()}, later after a tenth of the time since the step"
+        " began.\n"
         "- A failure that needs a person (403, an identity server that doesn't unbind): the moderators hear the cause"
         " and the remedy. A moderator's target stays suspended, `!retry` goes on and `!cancel` gives up; a person's own"
         " account is set free again.\n"
@@ -133,6 +136,16 @@ def _promises() -> Iterator[tuple[Proof, str]]:
 
 def _waits() -> str:
     return ", ".join(format_duration(timedelta(milliseconds=wait)) for wait in BACK_OFF_MS)
+
+
+def _first_wait() -> str:
+    return format_duration(timedelta(milliseconds=BACK_OFF_MS[0]))
+
+
+def _read_back(texts: Texts) -> str:
+    """The steps that read back what they promise."""
+    names = [f"*{_markdown(texts.word('step_name', spec.step))}*" for spec in STEPS if spec.reads_back]
+    return f"The steps {', '.join(names[:-1])} and {names[-1]} end with a look at the account"
 
 
 def _state(texts: Texts, state: State) -> tuple[str, str, str]:

@@ -24,16 +24,26 @@ PAUSE = 2.0
 STALLED = 30.0
 """Seconds without any progress after which leaving the rooms is repaired by a second deactivation, and people hear of
 it."""
+SHOWN_WITHIN = 3.0
+"""Seconds that a homeserver is given until it shows what it just did: one of several processes hears of it later."""
 Answer = dict[str, Any]
 
 
 class Steps:
     """The steps, by name: `await steps.do(step, request)`."""
 
-    def __init__(self, accounts: AccountBackend, *, pause: float = PAUSE, stalled: float = STALLED) -> None:
+    def __init__(
+        self,
+        accounts: AccountBackend,
+        *,
+        pause: float = PAUSE,
+        stalled: float = STALLED,
+        shown_within: float = SHOWN_WITHIN,
+    ) -> None:
         self._accounts = accounts
         self._pause = pause
         self._stalled = stalled
+        self._shown_within = shown_within
         self._table: dict[Step, Callable[[Request], Awaitable[Answer]]] = {
             Step.SNAPSHOT: self._snapshot,
             Step.HANDOVER: lambda request: hand_over(accounts, request),
@@ -97,7 +107,11 @@ class Steps:
 
     async def _suspend(self, request: Request) -> Answer:
         await self._accounts.suspend(request.target_id, True)
-        if not (await self._account(request)).suspended:
+
+        async def suspended() -> bool:
+            return (await self._account(request)).suspended
+
+        if not await self._shown(suspended):
             raise Problem(Failure.NOT_YET, "the homeserver doesn't show the account as suspended")
         return {"suspended": True}
 
@@ -144,14 +158,40 @@ class Steps:
             if request.state is State.RELEASING and await self._accounts.user(request.target_id) is None:
                 return {"suspended": False}  # the account is gone, and with it the mark
             raise
-        if (await self._account(request)).suspended:
+
+        async def released() -> bool:
+            return not (await self._account(request)).suspended
+
+        if not await self._shown(released):
             raise Problem(Failure.NOT_YET, "the homeserver still shows the account as suspended")
         return {"suspended": False}
 
+    async def _shown(self, look: Callable[[], Awaitable[bool]]) -> bool:
+        """Looks again and again, until what was done is shown or `shown_within` is over."""
+        until, delay = time.monotonic() + self._shown_within, 0.05
+        while not (shown := await look()) and time.monotonic() < until:
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 0.5)
+        return shown
+
     async def _verify(self, request: Request) -> Answer:
         """Reads everything back that the plan promises, and only that; where rooms were open, they are left first."""
-        user_id, accounts = request.target_id, self._accounts
         left = await self._leaving(request)
+        proofs: dict[str, bool] = {}
+
+        async def all_hold() -> bool:
+            proofs.update(await self._proofs(request))
+            return all(proofs.values())
+
+        await self._shown(all_hold)
+        if proofs[Proof.NO_ROOMS]:
+            return {"proofs": proofs, "left_over": []}
+        only_rooms = [proof for proof, holds in proofs.items() if not holds] == [Proof.NO_ROOMS]
+        lasting = only_rooms and left.get("lasting") is True
+        return {"proofs": proofs, "left_over": left.get("left_over", []), "lasting": lasting}
+
+    async def _proofs(self, request: Request) -> dict[str, bool]:
+        user_id, accounts = request.target_id, self._accounts
         user = await self._account(request)
         profile = await accounts.profile(user_id)
         checks: dict[Proof, Callable[[], Awaitable[bool]]] = {
@@ -170,12 +210,7 @@ class Steps:
             Proof.NO_SSO: lambda: _is(not user.external_ids),
             Proof.NOT_SUSPENDED: lambda: _is(not user.suspended),
         }
-        proofs = {proof.value: await checks[proof]() for proof in proofs_for(request.options)}
-        if proofs[Proof.NO_ROOMS]:
-            return {"proofs": proofs, "left_over": []}
-        only_rooms = [proof for proof, holds in proofs.items() if not holds] == [Proof.NO_ROOMS]
-        lasting = only_rooms and left.get("lasting") is True
-        return {"proofs": proofs, "left_over": left.get("left_over", []), "lasting": lasting}
+        return {proof.value: await checks[proof]() for proof in proofs_for(request.options)}
 
     async def _leaving(self, request: Request) -> Answer:
         """What is known of rooms that aren't left; at each attempt but the first the account leaves them once more."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from removal.plan import Kind, Media, Step, proofs_for, steps_for
+from removal.plan import SPECS, Kind, Media, Step, proofs_for, steps_for
 from removal.request import (
     UNCONFIRMED,
     WAITING,
@@ -37,6 +37,9 @@ look. The first attempts count for nothing but the time: a stop of the bot in be
 FEWEST_TRIES = 3
 BACK_OFF_MS = (5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 7_200_000)
 """How long a passing failure waits, by number of attempts; the last one goes on. Jitter is the caller's."""
+LOOK_AGAIN_PART = 10
+"""A step that reads back what it did waits a tenth of the time since it began, between the first and the last of these:
+reading costs nothing, and what a homeserver's worker shows late is there within seconds."""
 
 
 # --- what can happen -------------------------------------------------------------------------------------------------
@@ -455,8 +458,7 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
     if passing:
         if _mute_too_long(r, now):
             return _give_up(r, State.FAILED, now, None, e.cause)
-        wait = BACK_OFF_MS[min(max(record.attempts, 1), len(BACK_OFF_MS)) - 1]
-        r = replace(r, retry_ts=now + max(int(wait * e.jitter), retry_after_ms))
+        r = replace(r, retry_ts=now + max(int(_wait_ms(record, now) * e.jitter), retry_after_ms))
         # One word to people when it takes long; every attempt would be noise.
         if not r.open_said and (record.attempts >= 3 or e.step is Step.VERIFY):
             return Decision(replace(r, open_said=True), (Notice.OPEN,))
@@ -465,6 +467,14 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
         return _give_up(r, State.FAILED, now, None, e.cause)
     # Neither "nothing happened" nor "done" would be true: a person has to look.
     return Decision(replace(r, state=State.BLOCKED, retry_ts=None), (Notice.BLOCKED,))
+
+
+def _wait_ms(record: StepRecord, now: int) -> int:
+    """How long until a step is tried again after a failure that passes, without jitter."""
+    if SPECS[record.step].reads_back:
+        since_ms = now - (record.started_ts or now)
+        return min(max(since_ms // LOOK_AGAIN_PART, BACK_OFF_MS[0]), BACK_OFF_MS[-1])
+    return BACK_OFF_MS[min(max(record.attempts, 1), len(BACK_OFF_MS)) - 1]
 
 
 def _mute_too_long(r: Request, now: int) -> bool:
@@ -488,9 +498,10 @@ def _release_failed(r: Request, e: StepFailed, now: int) -> Decision:
     record = r.record(Step.RELEASE)
     if e.step is not Step.RELEASE or record is None:
         raise _Refused(NoChange.NOT_RELEASING)
-    record = replace(record, attempts=record.attempts + 1, failure=e.failure, cause=e.cause)
-    wait = BACK_OFF_MS[min(record.attempts, len(BACK_OFF_MS)) - 1]
-    r = replace(r.with_step(record), retry_ts=now + max(int(wait * e.jitter), e.retry_after_ms or 0))
+    attempts, started_ts = record.attempts + 1, record.started_ts or now
+    record = replace(record, attempts=attempts, started_ts=started_ts, failure=e.failure, cause=e.cause)
+    wait = int(_wait_ms(record, now) * e.jitter)
+    r = replace(r.with_step(record), retry_ts=now + max(wait, e.retry_after_ms or 0))
     if not r.open_said and record.attempts >= 3:
         return Decision(replace(r, open_said=True), (Notice.OPEN,))
     return Decision(r)

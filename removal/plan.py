@@ -89,6 +89,8 @@ class StepSpec:
     chosen_by: str
     final: bool = False
     """Once it has begun, nobody can take the removal back."""
+    reads_back: bool = False
+    """It ends by reading back what it promises. A homeserver of several processes shows that a little later."""
 
 
 def _always(_kind: Kind, _options: Options) -> bool:
@@ -98,7 +100,7 @@ def _always(_kind: Kind, _options: Options) -> bool:
 STEPS: tuple[StepSpec, ...] = (
     StepSpec(Step.SNAPSHOT, _always, "always"),
     StepSpec(Step.HANDOVER, lambda _, o: bool(o.handover), "`--handover @user`, in a direct message `!handover`"),
-    StepSpec(Step.SUSPEND, _always, "always"),
+    StepSpec(Step.SUSPEND, _always, "always", reads_back=True),
     StepSpec(Step.THREEPIDS, _always, "always"),
     StepSpec(Step.REDACT, lambda _, o: o.redact, "`--redact`"),
     StepSpec(Step.DEACTIVATE, _always, "always", final=True),
@@ -113,8 +115,8 @@ STEPS: tuple[StepSpec, ...] = (
         lambda _, o: o.forget_sso,
         "`--forget-sso`; a person's own removal: the setting `self_service.remove_sso_links`",
     ),
-    StepSpec(Step.RELEASE, _always, "always"),
-    StepSpec(Step.VERIFY, _always, "always"),
+    StepSpec(Step.RELEASE, _always, "always", reads_back=True),
+    StepSpec(Step.VERIFY, _always, "always", reads_back=True),
 )
 SPECS = {spec.step: spec for spec in STEPS}
 

@@ -10,7 +10,7 @@ import pytest
 
 from removal.plan import Kind, Media, Options, proofs_for, steps_for
 from sandbox.homeserver import CallFailed
-from sandbox.proxy import Proxy, answer, held
+from sandbox.proxy import Proxy, answer, changing, held
 from sandbox.scene import Scene
 from tests.support.admin_room import answer as answered
 from tests.support.admin_room import untouched
@@ -140,6 +140,31 @@ async def test_no_receipt_before_the_proofs_are_read(scene: MakeScene, proxy: Pr
     wrong.lift()
     await removal.retry()
     assert "✗" not in await removal.done()
+
+
+async def test_what_is_shown_a_moment_late_is_no_failure(scene: MakeScene, proxy: Proxy) -> None:
+    """A homeserver with workers may still show the account as it was: the bot looks again until it shows it as it is,
+    and nothing is done or said twice."""
+    stage = await scene(homeserver={"url": proxy.base_url})
+    removal = await asked(stage, f"!deactivate {await stage.account('spammer')} --erase")
+    gates = [asyncio.Event() for _ in range(2)]
+    released = proxy.on("PUT", "/suspend/", held(gates[1], acts=True), times=1)
+    suspended = proxy.on("PUT", "/suspend/", held(gates[0], acts=True), times=1)
+    await removal.confirm()
+    for act, gate, late in ((suspended, gates[0], False), (released, gates[1], True)):
+
+        def before(user: dict[str, object], late: bool = late) -> None:
+            user["suspended"] = late
+
+        await act.acted()
+        rule = proxy.on("GET", "/v2/users/[^/]*$", changing(before), times=3)
+        gate.set()
+        await rule.hit(3)
+    proxy.on("GET", "/v2/users/[^/]*$", changing(lambda user: user.update(erased=False)), times=2)
+    assert "✗" not in await removal.done()
+    attempts = {record["step"]: record["attempts"] for record in removal.stored["steps"]}
+    assert set(attempts.values()) == {1}, attempts
+    assert proxy.count("PUT", "/suspend/") == 2 and proxy.count("POST", "/deactivate/") == 1
 
 
 async def test_an_account_that_came_back_to_a_room_is_repaired(scene: MakeScene, proxy: Proxy) -> None:

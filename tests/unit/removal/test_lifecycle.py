@@ -208,6 +208,29 @@ def test_back_off_grows_and_stays_at_its_longest() -> None:
     assert list(BACK_OFF_MS) == sorted(set(BACK_OFF_MS))
 
 
+@pytest.mark.parametrize("step", [Step.SUSPEND, Step.VERIFY, Step.RELEASE])
+def test_what_is_not_shown_yet_is_looked_at_again_soon(step: Step) -> None:
+    """A homeserver with workers may show late what was done: the next look comes after seconds however many there
+    were, and only after long grow the waits."""
+    request = in_state(State.RUNNING)
+    while request.current_step is not None and request.current_step.step is not step:
+        request = done(request, request.current_step.step)
+    for elapsed, wait in ((0, 5_000), (40_000, 5_000), (60_000, 6_000), (3_600_000, 360_000), (10**9, 7_200_000)):
+        now = NOW + elapsed
+        request = decide(request, StepStarted(step), now).request
+        request = decide(request, StepFailed(step, Failure.PASSING, "not shown"), now).request
+        assert request.retry_ts == now + wait
+
+
+def test_a_suspension_that_is_lifted_late_is_looked_at_again_soon() -> None:
+    """The same where a removal was given up and the account is set free."""
+    request = in_state(State.RELEASING)
+    for elapsed, wait in ((0, 5_000), (40_000, 5_000), (60_000, 6_000), (3_600_000, 360_000)):
+        now = NOW + elapsed
+        request = decide(request, StepFailed(Step.RELEASE, Failure.PASSING, "not shown"), now).request
+        assert request.retry_ts == now + wait
+
+
 def test_the_homeservers_own_wait_is_obeyed_and_jitter_spreads() -> None:
     """`Retry-After` is never undercut; jitter stretches or shortens the wait of ours only."""
     request = in_state(State.RUNNING)
