@@ -45,7 +45,7 @@ $(JS): tests/js/package.json tests/js/package-lock.json
 	@touch $@
 
 .PHONY: test
-test: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## run every test (arguments for pytest: ARGS="-k name")
+test: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## run every test with one homeserver of one process (arguments for pytest: ARGS="-k name")
 	@$(if $(filter true,$(NODE)),:,echo "No Node 20 or newer with npm here: the tests with matrix-js-sdk are skipped")
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(AGAIN) $(ARGS)
 
@@ -56,6 +56,15 @@ test-quick: test ## the same without the slowest few, which take as long as all 
 .PHONY: test-unit
 test-unit: $(READY) ## only what needs no homeserver, tests/unit (less than a minute)
 	$(BIN)/python -m pytest tests/unit -n $(WORKERS) --dist worksteal $(ARGS)
+
+# Several processes each, so one after the other; a test that waits for one that was killed may wait for minutes.
+.PHONY: test-workers
+test-workers: $(READY) ## with a Synapse of several processes: needs PostgreSQL, Redis and nginx (eight minutes)
+	$(BIN)/python -m pytest tests/workers $(AGAIN) $(ARGS)
+
+.PHONY: test-federation
+test-federation: $(READY) ## with two homeservers that federate (six minutes)
+	$(BIN)/python -m pytest tests/federation $(AGAIN) $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## style, format, strict types, the direction of imports

@@ -6,6 +6,8 @@ kind of failure each is. A 200 is never taken as proof: what matters is read bac
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 

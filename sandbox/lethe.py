@@ -17,7 +17,7 @@ import yaml
 PROJECT = Path(__file__).parent.parent
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the new process: asks the kernel to end it with the one that started it (Linux, PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -82,7 +82,7 @@ class Lethe:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "bot.py", "--config", str(self.config),
                 cwd=PROJECT, stdout=log, stderr=log, start_new_session=self._stay,
-                preexec_fn=None if self._stay else _die_with_parent,
+                preexec_fn=None if self._stay else die_with_parent,
                 env=self.environ(),
             )  # fmt: skip
         async with asyncio.timeout(timeout):

@@ -106,17 +106,19 @@ class SynapseProcess:
     """Starts and ends one Synapse. It dies with this process unless `stay` is set.
 
     Args:
-        data_dir: an existing directory; homeserver.yaml and the log are written there.
-        port: of 127.0.0.1.
+        data_dir: an existing directory; the configuration and the log are written there.
+        port: of 127.0.0.1, where it serves clients.
         stay: go on running when this process ends.
+        name: of the two files, `NAME.yaml` and `NAME.log`.
     """
 
-    def __init__(self, data_dir: Path, port: int, *, stay: bool = False) -> None:
+    def __init__(self, data_dir: Path, port: int, *, stay: bool = False, name: str = "homeserver") -> None:
         self.data_dir = data_dir
         self.port = port
         self.stay = stay
         self.base_url = f"http://127.0.0.1:{port}"
-        self.log_file = data_dir / "homeserver.log"
+        self.config_file = data_dir / f"{name}.yaml"
+        self.log_file = data_dir / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -125,7 +127,10 @@ class SynapseProcess:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     async def start(self, config: dict[str, Any]) -> None:
-        """Write homeserver.yaml with a listener on our port, start Synapse and wait until it answers.
+        """Write the configuration with a listener on our port, start Synapse and wait until it answers.
+
+        Args:
+            config: homeserver.yaml; one with `worker_app` starts that worker. Its own listeners stay, beside ours.
 
         Raises:
             PortTaken: something else listens on the port.
@@ -139,15 +144,17 @@ class SynapseProcess:
             "bind_addresses": ["127.0.0.1"],
             "resources": [{"names": ["client"]}],
         }
-        config_file = self.data_dir / "homeserver.yaml"
-        config_file.write_text(yaml.safe_dump({"listeners": [listener], **config}), encoding="utf-8")
+        listeners = "worker_listeners" if "worker_app" in config else "listeners"
+        whole = {**config, listeners: [listener, *config.get(listeners, [])]}
+        self.config_file.write_text(yaml.safe_dump(whole), encoding="utf-8")
         already_logged = self.log_file.stat().st_size if self.log_file.exists() else 0
         flags = ["--stay"] if self.stay else []
-        arguments = [sys.executable, "-P", str(CHILD), str(PROJECT_ROOT), *flags, "--", "-c", str(config_file)]
+        app = config.get("worker_app", "synapse.app.homeserver")
+        arguments = [sys.executable, "-P", str(CHILD), str(PROJECT_ROOT), app, *flags, "--", "-c"]
         with self.log_file.open("ab") as log:
             # subprocess and not asyncio's: a homeserver is used from more than one event loop (a session's fixture).
             self._process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes a millisecond
-                arguments,
+                [*arguments, str(self.config_file)],
                 stdin=subprocess.DEVNULL if self.stay else subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,51 @@
+"""A Synapse with workers, PostgreSQL, Redis and nginx, shared by the tests; and stages with a real bot on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+
+from sandbox.programs import missing
+from sandbox.proxy import Proxy
+from sandbox.scene import Scene
+from sandbox.workers import WorkersHomeserver
+from tests.support.needs import skip_without
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def workers() -> AsyncIterator[WorkersHomeserver]:
+    """The homeserver. A test that ends one of its parts starts it again."""
+    skip_without(missing(), "A Synapse with workers")
+    async with WorkersHomeserver() as running:
+        assert isinstance(running, WorkersHomeserver)
+        yield running
+
+
+@pytest_asyncio.fixture
+async def scene(workers: WorkersHomeserver) -> AsyncIterator[Callable[..., Awaitable[Scene]]]:
+    """Makes scenes (arguments as for `Scene.set_up`), each with a bot of its own that speaks to nginx."""
+    made: list[Scene] = []
+
+    async def make(**options: object) -> Scene:
+        made.append(Scene(workers))
+        await made[-1].set_up(**options)  # type: ignore[arg-type] # passed through as they are
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+@pytest_asyncio.fixture
+async def between(workers: WorkersHomeserver) -> AsyncIterator[Proxy]:
+    """A proxy between the bot and nginx, for a bot that is set up with its address."""
+    async with Proxy(workers.base_url) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _patience(request: pytest.FixtureRequest) -> None:
+    """Killing a part and waiting for it takes its time."""
+    request.node.add_marker(pytest.mark.timeout(400))
