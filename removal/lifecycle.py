@@ -38,7 +38,7 @@ FEWEST_TRIES = 3
 BACK_OFF_MS = (5_000, 15_000, 60_000, 300_000, 900_000, 3_600_000, 7_200_000)
 """How long a passing failure waits, by number of attempts; the last one goes on. Jitter is the caller's."""
 LOOK_AGAIN_PART = 10
-"""A step that reads back what it did waits a tenth of the time since it began, between the first and the last of these:
+"""A step that reads back what it did waits a tenth of the time since it began where that is less than the wait above:
 reading costs nothing, and what a homeserver's worker shows late is there within seconds."""
 
 
@@ -471,10 +471,11 @@ def _step_failed(r: Request, e: StepFailed, now: int) -> Decision:
 
 def _wait_ms(record: StepRecord, now: int) -> int:
     """How long until a step is tried again after a failure that passes, without jitter."""
+    wait_ms = BACK_OFF_MS[min(max(record.attempts, 1), len(BACK_OFF_MS)) - 1]
     if SPECS[record.step].reads_back:
         since_ms = now - (record.started_ts or now)
-        return min(max(since_ms // LOOK_AGAIN_PART, BACK_OFF_MS[0]), BACK_OFF_MS[-1])
-    return BACK_OFF_MS[min(max(record.attempts, 1), len(BACK_OFF_MS)) - 1]
+        return min(wait_ms, max(since_ms // LOOK_AGAIN_PART, BACK_OFF_MS[0]))
+    return wait_ms
 
 
 def _mute_too_long(r: Request, now: int) -> bool:

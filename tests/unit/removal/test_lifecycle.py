@@ -215,7 +215,7 @@ def test_what_is_not_shown_yet_is_looked_at_again_soon(step: Step) -> None:
     request = in_state(State.RUNNING)
     while request.current_step is not None and request.current_step.step is not step:
         request = done(request, request.current_step.step)
-    for elapsed, wait in ((0, 5_000), (40_000, 5_000), (60_000, 6_000), (3_600_000, 360_000), (10**9, 7_200_000)):
+    for elapsed, wait in ((0, 5_000), (40_000, 5_000), (60_000, 6_000), (3_600_000, 300_000), (10**9, 900_000)):
         now = NOW + elapsed
         request = decide(request, StepStarted(step), now).request
         request = decide(request, StepFailed(step, Failure.PASSING, "not shown"), now).request
@@ -225,7 +225,7 @@ def test_what_is_not_shown_yet_is_looked_at_again_soon(step: Step) -> None:
 def test_a_suspension_that_is_lifted_late_is_looked_at_again_soon() -> None:
     """The same where a removal was given up and the account is set free."""
     request = in_state(State.RELEASING)
-    for elapsed, wait in ((0, 5_000), (40_000, 5_000), (60_000, 6_000), (3_600_000, 360_000)):
+    for elapsed, wait in ((0, 5_000), (40_000, 5_000), (60_000, 6_000), (3_600_000, 300_000)):
         now = NOW + elapsed
         request = decide(request, StepFailed(Step.RELEASE, Failure.PASSING, "not shown"), now).request
         assert request.retry_ts == now + wait
