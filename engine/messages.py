@@ -20,6 +20,8 @@ from texts import Group, Template, Text, Texts, plain
 
 LEAVE = "lethe.leave"
 """In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
+THREAD = "m.thread"
+_OUTSIDE_THREADS = frozenset({Notice.REMINDER, Notice.DEPARTURE})
 PROGRESS_MS = 1_500
 """Milliseconds for which a progress edit is held back, so that a newer one can replace it."""
 
@@ -53,7 +55,7 @@ class Messages:
         room_id = await outbox.room_of(self._tx, card)
         if room_id is None:
             if request.state is State.AWAITING_CONFIRMATION:
-                content = _message(self._card(request), reply_to=request.command_event_id)
+                content = _message(self._card(request), request.command_event_id, thread=request.thread_root)
                 await self._put(request.room_id, "card", content, request, txn_id=card)
                 if not request.rules.by_reply:
                     for key in YES_NO:
@@ -115,9 +117,13 @@ class Messages:
             at_home = here and request.kind is Kind.OWN
             room_id = request.room_id if at_home else self.admin_room.room_id
             text = self._texts.render(said.template, r=request, what=said.what, **values)
+            there = here and room_id == request.room_id
+            # A stolen session could ask in a thread that nobody looks at: what warns the person isn't hidden there.
+            in_thread = there and not (request.kind is Kind.OWN and what in _OUTSIDE_THREADS)
             content = _message(
                 text,
-                reply_to=request.command_event_id if here and room_id == request.room_id else None,
+                request.command_event_id if there else None,
+                thread=request.thread_root if in_thread else "",
                 mention=request.requester_id if said.rings else None,
             )
             # The purpose holds the question itself: the request's version may change before it is answered.
@@ -132,10 +138,11 @@ class Messages:
     async def show_again(self, request: Request, to: Incoming) -> Request:
         """Shows where a person's own request stands, in answer to a message of theirs; from then on everything about
         it is said there."""
-        if request.room_id != to.room_id and request.kind is Kind.OWN and request.state in OPEN:
-            moved = replace(request, room_id=to.room_id, command_event_id=to.event_id)
+        elsewhere = (request.room_id, request.thread_root) != (to.room_id, to.thread_root)
+        if elsewhere and request.kind is Kind.OWN and request.state in OPEN:
+            moved = replace(request, room_id=to.room_id, command_event_id=to.event_id, thread_root=to.thread_root)
             request = await requests.save(self._tx, moved)
-        content = _message(self._texts.render(Template.OWN_STATUS, r=request), reply_to=to.event_id)
+        content = _message(self._texts.render(Template.OWN_STATUS, r=request), to.event_id, thread=to.thread_root)
         purpose = f"status.{hashlib.sha256(to.event_id.encode()).hexdigest()[:16]}"
         await self._put(to.room_id, purpose, content, request)
         return request
@@ -153,7 +160,8 @@ class Messages:
         Args:
             once_per: limits it to one answer of this kind for each value of this, instead of for each message.
         """
-        content = _message(self._texts.render(template, **values), reply_to=to.event_id)
+        text = self._texts.render(template, **values)
+        content = _message(text, to.event_id, thread=await self._thread_of(to))
         txn_id = self._txn_for(once_per or to.event_id, template)
         await self._put(to.room_id, f"reply.{template}", content, txn_id=txn_id)
 
@@ -166,15 +174,37 @@ class Messages:
 
     async def reply_file(self, to: Incoming, content: dict[str, Any]) -> None:
         """Answers a person's message with a file that was uploaded."""
-        content = {**content, "m.relates_to": {"m.in_reply_to": {"event_id": to.event_id}}}
+        content = {**content, **_relation(to.event_id, to.thread_root)}
         await self._put(to.room_id, "reply.file", content, txn_id=self._txn_for(to.event_id, "file"))
 
     async def post(
-        self, room_id: str, template: Template, key: str, /, *, mention: str | None = None, **values: Any
+        self,
+        room_id: str,
+        template: Template,
+        key: str,
+        /,
+        *,
+        mention: str | None = None,
+        about: Incoming | None = None,
+        **values: Any,
     ) -> None:
-        """Sends a message that isn't an answer. The same `key` and template never make a second message."""
-        content = _message(self._texts.render(template, **values), mention=mention)
+        """Sends a message that isn't an answer. The same `key` and template never make a second message.
+
+        Args:
+            about: what somebody said in this room, in whose thread the message belongs.
+        """
+        thread = await self._thread_of(about) if about is not None else ""
+        content = _message(self._texts.render(template, **values), thread=thread, mention=mention)
         await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
+
+    async def _thread_of(self, said: Incoming) -> str:
+        """The thread where something was said. A reaction is where the message is that it stands under."""
+        relation = said.content.get("m.relates_to")
+        target = relation.get("event_id") if said.type == "m.reaction" and isinstance(relation, dict) else None
+        sent = await outbox.sent_as(self._tx, target) if isinstance(target, str) else None
+        request = await requests.get(self._tx, sent[0]) if sent is not None and sent[0] is not None else None
+        here = request is not None and request.room_id == said.room_id
+        return request.thread_root if request is not None and here else said.thread_root
 
     async def _put(
         self,
@@ -212,14 +242,35 @@ class Messages:
         return f"lethe.{self._instance}.{hashlib.sha256(key.encode()).hexdigest()[:24]}.{kind}"
 
 
-def _message(text: Text, *, reply_to: str | None = None, mention: str | None = None) -> dict[str, Any]:
-    content: dict[str, Any] = {
+def _message(
+    text: Text, reply_to: str | None = None, *, thread: str = "", mention: str | None = None
+) -> dict[str, Any]:
+    return {
         "msgtype": "m.text" if mention else "m.notice",
         "body": text.body,
         "format": "org.matrix.custom.html",
         "formatted_body": text.formatted_body,
         "m.mentions": {"user_ids": [mention]} if mention else {},
+        **_relation(reply_to, thread),
     }
-    if reply_to:
-        content["m.relates_to"] = {"m.in_reply_to": {"event_id": reply_to}}
-    return content
+
+
+def _relation(reply_to: str | None, thread: str) -> dict[str, Any]:
+    """What a message belongs to: the message that it answers, and the thread.
+
+    Source: Matrix client-server API, "Threading", "Replies inside of threads".
+    """
+    if not thread:
+        return {"m.relates_to": {"m.in_reply_to": {"event_id": reply_to}}} if reply_to else {}
+    relation = {"rel_type": THREAD, "event_id": thread, "is_falling_back": not reply_to}
+    return {"m.relates_to": {**relation, "m.in_reply_to": {"event_id": reply_to or thread}}}
+
+
+def out_of_thread(content: dict[str, Any]) -> dict[str, Any] | None:
+    """The same message outside the thread that it belongs to, None where it belongs to none."""
+    relation = content.get("m.relates_to") or {}
+    if relation.get("rel_type") != THREAD:
+        return None
+    bare = {key: value for key, value in content.items() if key != "m.relates_to"}
+    answered = None if relation["is_falling_back"] else relation["m.in_reply_to"]["event_id"]
+    return {**bare, **_relation(answered, "")}

@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from engine.messages import LEAVE, CurrentAdminRoom
+from engine.messages import LEAVE, CurrentAdminRoom, out_of_thread
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
 from homeserver.client.backoff import Outage
@@ -157,6 +157,13 @@ class OutboxSender:
             return
         # An invalid token says nothing about the message: it is sent once there is a new one.
         lasting = isinstance(error, Refused) and not isinstance(error, Forbidden | NotFound | BadToken)
+        outside = out_of_thread(message.content) if lasting else None
+        if outside is not None:
+            # Its sender alone says which event began a thread, and a server takes no message into one that isn't there.
+            log.info("message %s to %s is sent outside its thread: %s", message.purpose, message.room_id, error)
+            async with self._units.database.transaction() as tx:
+                await outbox.refused(tx, message.seq, outside)
+            return
         gone = isinstance(error, Forbidden | NotFound) and message.room_id != self._admin_room.room_id
         if lasting or gone:
             log.error("message %s to %s is given up: %s", message.purpose, message.room_id, error)

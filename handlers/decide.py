@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.unit_of_work import UnitOfWork
 from removal.incoming import Incoming
-from removal.lifecycle import Event
+from removal.lifecycle import Cancelled, Event
 from removal.request import Request
+from texts import Template
 
 
 async def decide_for(unit: UnitOfWork, event: Incoming, request: Request, decided: Event) -> bool:
@@ -13,4 +14,10 @@ async def decide_for(unit: UnitOfWork, event: Incoming, request: Request, decide
     decision = await unit.apply(request, decided, actor=event.sender)
     if decision.refusal:
         await unit.messages.not_changed(event, request, decision.refusal)
-    return not decision.refusal
+    elif isinstance(decided, Cancelled) and (event.room_id, event.thread_root) != (
+        request.room_id,
+        request.thread_root,
+    ):
+        # What follows is said where the request was made; who asked elsewhere reads that it was heard.
+        await unit.messages.reply(event, Template.SAID_IN_THREAD, r=decision.request)
+    return True

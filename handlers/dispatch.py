@@ -115,7 +115,7 @@ class Dispatcher:
             if event.type == "m.room.message" and not isinstance(error, Forbidden):
                 await unit.messages.reply(event, Template.ERROR, incident=incident)
             elif event.type == "m.reaction" and not isinstance(error, Forbidden):
-                await unit.messages.post(event.room_id, Template.ERROR, event.event_id, incident=incident)
+                await unit.messages.post(event.room_id, Template.ERROR, event.event_id, about=event, incident=incident)
             await unit.audit(AuditAction.INCIDENT, actor=event.sender, incident=incident)
         return True
 

@@ -109,7 +109,9 @@ def read(content: dict[str, Any], prefix: str, called: Called | None = None) -> 
         if content.get("msgtype") != "m.text":
             return None
         return Message(inner.command, (), is_edit=True, bare=inner.bare) if inner else Message(None, (), is_edit=True)
-    answered = relation.get("m.in_reply_to")
+    # Every message in a thread answers another, for clients that know no threads; that one needn't be meant.
+    falls_back = relation.get("rel_type") == "m.thread" and relation.get("is_falling_back") is True
+    answered = None if falls_back else relation.get("m.in_reply_to")
     reply_to = answered.get("event_id") if isinstance(answered, dict) else None
     message = _read_text(content, prefix, called, is_reply=answered is not None)
     if message is None or not isinstance(reply_to, str) or _SURROGATE.search(reply_to):

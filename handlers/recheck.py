@@ -83,6 +83,7 @@ async def ask_again(unit: UnitOfWork, request: Request, facts: Facts) -> Request
             target_id=request.target_id,
             room_id=request.room_id,
             command_event_id=request.command_event_id,
+            thread_root=request.thread_root,
             created_ts=unit.now,
             expires_ts=unit.now + request.rules.expires_after_ms,
             state=State.AWAITING_CONFIRMATION,

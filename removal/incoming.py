@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+EVENT_ID_MAX_BYTES = 255
+
 
 class DeviceTrust(StrEnum):
     """What is known of the device that encrypted an event."""
@@ -43,6 +45,20 @@ class Incoming:
     """Of an `m.room.member`: the membership before it (`unsigned.prev_content`), where the homeserver says."""
     identity_key: str | None = None
     """The sender's cross-signing master key (ed25519, base64) at the time, where one is known."""
+
+    @property
+    def thread_root(self) -> str:
+        """The event that began the thread where this was said, as the sender claims; empty outside threads.
+
+        Source: Matrix client-server API, "Threading".
+        """
+        relation = self.content.get("m.relates_to")
+        if not isinstance(relation, dict) or relation.get("rel_type") != "m.thread":
+            return ""
+        root = relation.get("event_id")
+        return (
+            root if isinstance(root, str) and root.startswith("$") and len(root.encode()) <= EVENT_ID_MAX_BYTES else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)

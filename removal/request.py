@@ -125,6 +125,8 @@ class Request:
     command_event_id: str
     created_ts: int
     expires_ts: int
+    thread_root: str = ""
+    """The event that began the thread where it was asked for; empty outside threads."""
     state: State = State.AWAITING_CONFIRMATION
     options: Options = field(default_factory=Options)
     rules: Rules = field(default_factory=Rules)

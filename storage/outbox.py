@@ -83,6 +83,11 @@ async def sent(tx: Transaction, seq: int, event_id: str) -> None:
     await tx.run("UPDATE outbox SET status = 'sent', content = NULL, event_id = ? WHERE seq = ?", event_id, seq)
 
 
+async def refused(tx: Transaction, seq: int, content: dict[str, Any]) -> None:
+    """The homeserver didn't take it, so that nobody has seen it: it goes on its way anew, with another content."""
+    await tx.run("UPDATE outbox SET content = ? WHERE seq = ? AND status = 'pending'", json.dumps(content), seq)
+
+
 async def dropped(tx: Transaction, seq: int) -> None:
     """It can't be delivered, ever (the room is gone, the bot was removed)."""
     await tx.run("UPDATE outbox SET status = 'dropped', content = NULL WHERE seq = ?", seq)

@@ -53,6 +53,7 @@ class Template(StrEnum):
     REFUSE_HOW = "refuse_how"
     REQUESTS = "requests"
     RETRYING = "retrying"
+    SAID_IN_THREAD = "said_in_thread"
     STATUS = "status"
     UNKNOWN_COMMAND = "unknown_command"
     UNKNOWN_REFERENCE = "unknown_reference"

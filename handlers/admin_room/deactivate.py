@@ -159,6 +159,7 @@ async def _request(
         target_id=str(target),
         room_id=asked.event.room_id,
         command_event_id=asked.event.event_id,
+        thread_root=asked.event.thread_root,
         created_ts=now,
         expires_ts=now + expires_after_ms,
         state=State.AWAITING_CONFIRMATION,

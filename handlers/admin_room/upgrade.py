@@ -117,7 +117,7 @@ class Upgrade:
                 return
             await meta.put(unit.tx, SAID, said)
             log.warning("the admin room %s leads to %s, which isn't followed: %s", room.room_id, successor, problem)
-            values = {"what": problem, "old": room.room_id, "new": successor, "inviter": inviter}
+            values: dict[str, Any] = {"what": problem, "old": room.room_id, "new": successor, "inviter": inviter}
             await unit.messages.post(room.room_id, Template.UPGRADE, f"upgrade {said} {unit.now}", **values)
             await unit.audit(AuditAction.UPGRADE_NOT_FOLLOWED, actor=inviter or None, room=successor, because=problem)
 
@@ -130,7 +130,7 @@ class Upgrade:
             await meta.delete(unit.tx, JOINING)
             await conversations.close(unit.tx, successor)
             for room_id, what in ((room.room_id, "left_behind"), (successor, "followed")):
-                values = {"what": what, "old": room.room_id, "new": successor, "inviter": inviter}
+                values: dict[str, Any] = {"what": what, "old": room.room_id, "new": successor, "inviter": inviter}
                 await unit.messages.post(room_id, Template.UPGRADE, f"upgrade {what} {successor}", **values)
             await unit.audit(AuditAction.ADMIN_ROOM_FOLLOWED, actor=inviter, room=successor, old=room.room_id)
             await self._settle_prompts(unit, successor)

@@ -73,6 +73,7 @@ def _request(
         target_id=asked.by,
         room_id=asked.event.room_id,
         command_event_id=asked.event.event_id,
+        thread_root=asked.event.thread_root,
         created_ts=now,
         expires_ts=now + ANSWER_WITHIN_MS,
         state=State.ASKING if questions else State.AWAITING_CONFIRMATION,

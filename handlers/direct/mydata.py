@@ -75,7 +75,9 @@ async def confirmed(context: Context, event: Incoming, matrix_id: str, *, almost
         if not alone:
             return True
         await unit.messages.reply_file(event, content)
-        await unit.messages.post(event.room_id, Template.MYDATA, event.event_id, mention=event.sender, what="sent")
+        await unit.messages.post(
+            event.room_id, Template.MYDATA, event.event_id, about=event, mention=event.sender, what="sent"
+        )
         await unit.audit(AuditAction.DATA_SENT, actor=event.sender, target=event.sender, bytes=len(data))
     return True
 

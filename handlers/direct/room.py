@@ -83,6 +83,6 @@ class DirectRoomFinder:
         async with self._context.units.begin() as unit:
             await conversations.open_with(unit.tx, room_id, user_id, unit.now)
             request = await unit.request(request.id)
-            await requests.save(unit.tx, replace(request, room_id=room_id, command_event_id=""))
+            await requests.save(unit.tx, replace(request, room_id=room_id, command_event_id="", thread_root=""))
             await unit.audit(AuditAction.PERSON_SOUGHT, request, actor=self._context.bot_id)
         return room_id

@@ -182,6 +182,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         for r in (*requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN))
         for rows in (audit_rows(h), [])
     ],
+    "said_in_thread": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
     "refusal": lambda h: [
         {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
         for refusal in Refusal
