@@ -32,7 +32,7 @@ async def test_a_matrix_id_that_is_nearly_right_is_asked_for_again(scene: MakeSc
     assert "isn't your Matrix ID" in (await talk.ask("@somebody-else:lethe.test")).body
     assert states(stage) == (["awaiting_matrix_id"] if command == "!deactivate" else [])
     await talk.say(person.user_id)
-    await talk.hears("will be removed on" if command == "!deactivate" else "Your data was sent")
+    await talk.hears("will be removed on" if command == "!deactivate" else "Here is your data")
 
 
 async def test_a_successor_that_is_nearly_right_is_asked_back(scene: MakeScene) -> None:
