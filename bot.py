@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
-from cli import accept, audit, check, init, init_answers, run
+from cli import accept, audit, check, init, init_answers, log, run
 from cli.findings import print_config_problems
-from config import VERSION, ConfigError, Log, Settings, load, warnings
+from config import VERSION, ConfigError, Log, Settings, keys, load, warnings
 from homeserver.client.credentials import DeadToken, MatrixError
 from homeserver.encryption.machine import DiskError
 from storage.audit_export import FORMATS
 from storage.database import FILE, StorageError
 from texts import Texts, UnknownLanguage
 
-OUR_LOGGERS = ("cli", "engine", "handlers", "homeserver", "lethe", "storage")
 EXIT_CANNOT_RUN = 1
 EXIT_DEAD_TOKEN = 3
 
@@ -34,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(given)
     os.umask(0o077)  # files created from here on are readable by the owner only
     if options.command == "init":
-        _set_up_log(Log(level="warning"))
+        log.set_up(Log(level="warning"))
         return asyncio.run(init.main(options))
     try:
         settings = load(options.config)
@@ -45,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
             return EXIT_CANNOT_RUN
         print(f"{options.config} can't be used:\n{error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-    _set_up_log(settings.log)
+    log.set_up(settings.log)
     if options.command == "check":
         known = warnings(options.config, settings)
         return asyncio.run(check.main(settings, known, as_json=options.json, fixing=options.fix))
@@ -57,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "accept":
             return asyncio.run(_accept(settings, options.user))
         run.data_dir_ready(settings.data_dir)
-        asyncio.run(_run(settings))
+        asyncio.run(_run(options.config, settings))
     except DeadToken as error:
         print(f"Lethe has to stop: {error}", file=sys.stderr)
         return EXIT_DEAD_TOKEN
@@ -129,34 +128,36 @@ async def _audit(settings: Settings, options: argparse.Namespace) -> int:
     return await audit.verify(path, options.head, Texts(settings.language, settings.command_prefix))
 
 
-async def _run(settings: Settings) -> None:
+async def _run(path: Path, settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _read_again(path, settings))
     await run.run(settings, stop)
 
 
-class _JsonLines(logging.Formatter):
-    """One JSON object a line, for machines."""
+def _read_again(path: Path, running: Settings) -> None:
+    """SIGHUP: takes over how the log is written, and names the settings that need a restart."""
+    logger = logging.getLogger("lethe")
+    try:
+        new = load(path)
+    except ConfigError as error:
+        logger.error("The settings can't be used, nothing is changed: %s", error)
+        return
+    log.set_up(new.log)
+    before, after = running.model_dump(exclude={"log"}), new.model_dump(exclude={"log"})
+    differ = [key for key in keys() if not key.startswith("log.") and _at(before, key) != _at(after, key)]
+    if differ:
+        logger.warning("log.level and log.format are read again; these need a restart: %s", ", ".join(differ))
+    else:
+        logger.info("log.level and log.format are read again; nothing else changed.")
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = {"ts": self.formatTime(record), "level": record.levelname, "logger": record.name}
-        line["message"] = record.getMessage()
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
 
-
-def _set_up_log(settings: Log) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    text = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    handler.setFormatter(_JsonLines() if settings.format == "json" else logging.Formatter(text))
-    # Only our own loggers get the wanted level. Libraries would write secrets at their debug level: peewee the
-    # encryption keys, aiosqlite people's words.
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in OUR_LOGGERS:
-        logging.getLogger(name).setLevel(settings.level.upper())
+def _at(values: dict[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
 
 
 if __name__ == "__main__":

@@ -127,6 +127,13 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or re.search(r"[\s/@]", host) or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError('must be an address of this machine and a port, such as "127.0.0.1:9010"')
+    return value
+
+
 UserId = Annotated[str, AfterValidator(_user_id)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
@@ -215,6 +222,20 @@ class Log(_Section):
     format: Literal["text", "json"] = "text"
 
 
+class Monitoring(_Section):
+    """Where monitoring may ask how the bot is; None is nowhere."""
+
+    listen: Annotated[str, AfterValidator(_address)] | None = None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 class Settings(_Section):
     """All settings. Frozen; secrets show as stars."""
 
@@ -230,6 +251,7 @@ class Settings(_Section):
     self_service: SelfService = SelfService()
     audit: Audit = Audit()
     log: Log = Log()
+    monitoring: Monitoring = Monitoring()
 
 
 def keys(section: type[BaseModel] = Settings) -> Iterator[str]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
 from cli.findings import explain
+from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
-from config import Settings
+from config import VERSION, Settings
 from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping
 from engine.messages import CurrentAdminRoom
+from engine.metrics import Doctor, Metrics
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
 from engine.sender import OutboxSender
@@ -75,6 +78,7 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
     """
     home = settings.homeserver
     compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
+    metrics = Metrics(VERSION)
     matrix = MatrixClient(
         home.url,
         home.user_id,
@@ -83,10 +87,11 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
         home.access_token.get_secret_value() if home.access_token else None,
         home.device_id,
         clock=compared,
+        observe=metrics.answered,
     )
     texts = texts_in(settings.language, settings.command_prefix)
     database = Database(settings.data_dir / FILE)
-    await run_with(settings, matrix, database, lambda: _arrive(home.url, matrix, texts), stop, compared, clock)
+    await run_with(settings, matrix, database, lambda: _arrive(home.url, matrix, texts), stop, compared, clock, metrics)
 
 
 async def run_with(
@@ -97,6 +102,7 @@ async def run_with(
     stop: asyncio.Event,
     compared: HomeserverClock,
     clock: Clock | None = None,
+    metrics: Metrics | None = None,
 ) -> None:
     """Runs the bot on a Matrix client and a database that are made already, and closes both. Raises as `run`.
 
@@ -110,7 +116,10 @@ async def run_with(
         rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
         ready = asyncio.create_task(_ready(settings, rooms, accounts, database))
         if await _unless_stopped(ready, stop):
-            await _serve(settings, matrix, rooms, accounts, database, ready.result(), stop, compared, clock or compared)
+            room_id = ready.result()
+            now = clock or compared
+            counted = metrics or Metrics(VERSION)
+            await _serve(settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted)
     finally:
         await matrix.close()
         await database.close()
@@ -200,6 +209,7 @@ async def _serve(
     stop: asyncio.Event,
     compared: HomeserverClock,
     clock: Clock,
+    metrics: Metrics,
 ) -> None:
     policy = Policy.of(settings)
     admin_room = CurrentAdminRoom(admin_room_id)
@@ -208,11 +218,19 @@ async def _serve(
     if matrix.identity.status is not IdentityStatus.OK:
         words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
         log.error("%s", plain(str(words)))
-    units = UnitsOfWork(database, texts, clock, admin_room, compared if clock is compared else None)
+    known = compared if clock is compared else None
+    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed)
     context = Context(units, authority, accounts, settings, Files(matrix.api))
     receiver = Receiver(units, policy.bot_id)
     outbox_sender = OutboxSender(units, matrix, admin_room, DirectRoomFinder(context, rooms))
-    runner = Runner(units, Steps(accounts), Recheck(context), lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    runner = Runner(
+        units,
+        Steps(accounts),
+        Recheck(context),
+        lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS,
+        observe=metrics.step_ended,
+    )
+    doctor = Doctor(database, lambda: matrix.last_synced_ts, clock)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)
@@ -245,22 +263,40 @@ async def _serve(
             "counting": SoleAdminCounter(context).run(),
             "clock": clock_watch.run(),
             "watch": _look_at_admin_room(watch, upgrade),
+            "watchdog": keep_watchdog_quiet(doctor),
             "housekeeping": Housekeeping(units, context.files, settings.audit.retention).run(),
         }.items()
     ]
     stopping = asyncio.create_task(stop.wait())
+    notify("READY=1")
     try:
-        pending: set[asyncio.Task[Any]] = {stopping, *tasks}
-        while not stop.is_set():
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if not task.cancelled() and (error := task.exception()):
-                    raise _cause(error)  # stop the process rather than run without one of its tasks
+        async with AsyncExitStack() as listening:
+            if (address := settings.monitoring.address) is not None:
+                await _listen(listening, Monitoring(doctor, metrics), *address)
+            await _until_stopped(stop, {stopping, *tasks})
     finally:
+        notify("STOPPING=1")
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
         log.info("Lethe has stopped")
+
+
+async def _listen(stack: AsyncExitStack, monitoring: Monitoring, host: str, port: int) -> None:
+    try:
+        await stack.enter_async_context(monitoring.listening(host, port))
+    except OSError as error:
+        raise CannotRun(f"monitoring.listen: {host}:{port} can't be listened on: {error.strerror}") from None
+
+
+async def _until_stopped(stop: asyncio.Event, tasks: set[asyncio.Task[Any]]) -> None:
+    """Waits for the end, or raises what ended a task."""
+    pending = tasks
+    while not stop.is_set():
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()):
+                raise _cause(error)  # stop the process rather than run without one of its tasks
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -13,7 +13,9 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from engine.about import about
 from engine.failures import Problem, classify
+from engine.metrics import Stopwatch
 from engine.steps import Steps
 from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from homeserver.client.api import HomeserverError
@@ -52,6 +54,7 @@ class Runner:
         synced_ts: Callable[[], int],
         backoff: Callable[[], Backoff] = lambda: Backoff(FIRST_WAIT, LONGEST_WAIT),
         outage: Outage | None = None,
+        observe: Callable[[Step, float, bool], None] = lambda step, seconds, well: None,
     ) -> None:
         """
         Args:
@@ -59,8 +62,10 @@ class Runner:
                 removal may begin, and brings the request to where it belongs if not.
             synced_ts: everything sent before this time (ms) has been received.
             backoff: makes the waits of a removal that can't begin.
+            observe: told of each attempt at a step, how long it took, and whether it went well.
             outage: how long all leave a homeserver alone that doesn't answer.
         """
+        self._observe = observe
         self._units = units
         self._steps = steps
         self._recheck = recheck
@@ -151,6 +156,7 @@ class Runner:
 
     async def _bring_forward(self, request: Request) -> None:
         nudged = self._nudged
+        about(request.reference)
         try:
             await self._work(request)
             self._backoffs.pop(request.id, None)
@@ -185,7 +191,10 @@ class Runner:
             begun = await self._begin(unit, request_id)
         while begun is not None:
             request, step = begun
+            watch = Stopwatch()
             event = await self._attempt(request, step)
+            self._observe(step, watch.seconds(), not isinstance(event, StepFailed))
+            log.info("step %s ended after %.1f s", step, watch.seconds())
             # One transaction for a step's end and the next one's start: no crash comes between the last look at the
             # confirmation, which ends the snapshot, and the first step that changes something.
             async with self._units.begin() as unit:

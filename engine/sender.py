@@ -8,10 +8,12 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from engine.about import about
 from engine.messages import LEAVE, CurrentAdminRoom, out_of_thread
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
 from homeserver.client.backoff import Outage
+from removal.ids import reference
 from storage import outbox
 from storage.outbox import Outgoing
 
@@ -97,6 +99,7 @@ class OutboxSender:
                 seen = await self._units.wait_for_change(seen, timeout)
 
     async def _deliver(self, message: Outgoing) -> None:
+        about(reference(message.request_id) if message.request_id else "")
         try:
             await self._try(message)
         except HomeserverError as error:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from engine.about import about
 from engine.messages import CurrentAdminRoom, Messages
 from homeserver.client.clock import REFUSE_MS, HomeserverClock
 from removal import audit_action
@@ -58,17 +59,21 @@ class UnitOfWork:
         self.now = now
         self._clock_wrong = clock_wrong
         self.messages = messages
+        self.changed: list[tuple[Request, Request]] = []
+        """Each request that was changed, before and after."""
 
     async def request(self, request_id: int) -> Request:
         """Raises: UnknownRequest."""
         found = await requests.get(self.tx, request_id)
         if found is None:
             raise UnknownRequest(request_id)
+        about(found.reference)
         return found
 
     async def open(self, request: Request, **asked: Any) -> Request:
         """Stores a new request (its `id` is given here) and shows it."""
         request = await requests.add(self.tx, request)
+        about(request.reference)
         await self.audit(
             AuditAction.REQUESTED,
             request,
@@ -101,6 +106,7 @@ class UnitOfWork:
                 )
             return decision
         saved = await requests.save(self.tx, decision.request)
+        self.changed.append((request, saved))
         decision = replace(decision, request=saved)
         # No row for the start of a step: the request holds it, and the audit gets its outcome.
         if not isinstance(event, StepStarted) and (not isinstance(event, TimePassed) or decision.say):
@@ -153,13 +159,16 @@ class UnitsOfWork:
         clock: Clock,
         admin_room: CurrentAdminRoom,
         compared: HomeserverClock | None = None,
+        observe: Callable[[Request, Request], None] | None = None,
     ) -> None:
         """
         Args:
             clock: by which everything goes.
             compared: knows how far this machine's clock is from the homeserver's; None where nothing is compared.
+            observe: told of each request's change (before, after) once it is committed.
         """
         self._compared = compared
+        self._observe = observe
         self.database = database
         self.texts = texts
         self.clock = clock
@@ -187,9 +196,13 @@ class UnitsOfWork:
         async with self.database.transaction() as tx:
             now = self.clock()
             messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room)
-            yield UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
+            unit = UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
+            yield unit
             if event is not None:
                 await inbox.handled(tx, event.event_id)
+        if self._observe is not None:
+            for before, after in unit.changed:
+                self._observe(before, after)
         # A unit that changed nothing wakes nobody: the runner looks in units, and would wake itself without end.
         if tx.changed:
             await self.notify()

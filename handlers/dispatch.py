@@ -12,6 +12,7 @@ import logging
 import random
 import secrets
 
+from engine.about import about
 from engine.receiver import INVITE
 from handlers.admin_room.gate import AdminRoomGate
 from handlers.context import Context
@@ -92,6 +93,7 @@ class Dispatcher:
         Args:
             patient: answers that can't be read are taken for a passing trouble.
         """
+        about("")  # the event before it may have been about another request
         try:
             return await self._handle(event)
         except Refused as error:

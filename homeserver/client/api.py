@@ -22,8 +22,9 @@ from __future__ import annotations
 import json as jsonlib
 import math
 import re
+import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -41,6 +42,8 @@ RETRY_AFTER_MAX = 86_400.0
 
 Json = Mapping[str, Any] | Sequence[Any]
 Params = Mapping[str, str | int | bool]
+Observe = Callable[[str, str, int, float], None]
+"""Told of method, path (with `{}` for ids), HTTP status (0: no answer) and seconds."""
 
 _ERRCODE = re.compile(r"[A-Za-z0-9_.]{1,100}")
 _READABLE = "@:!$#+~"  # what is left as it is when an id is shown in an error
@@ -113,6 +116,7 @@ class Api:
         base_url: scheme, host, and a path in front of all paths where there is one.
         access_token: sent as a bearer token; None sends none.
         clock: is told the homeserver's time with each answer.
+        observe: told of each answer, for monitoring.
     """
 
     def __init__(
@@ -121,15 +125,17 @@ class Api:
         base_url: str,
         access_token: str | None,
         clock: HomeserverClock | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self._session = session
+        self._observe = observe
         self._base_url = base_url.rstrip("/")
         self._token = access_token
         self._clock = clock or HomeserverClock()
 
     def with_token(self, access_token: str) -> Api:
         """The same homeserver and session, as somebody else."""
-        return Api(self._session, self._base_url, access_token)
+        return Api(self._session, self._base_url, access_token, self._clock, self._observe)
 
     async def call(
         self,
@@ -216,6 +222,7 @@ class Api:
             headers["Content-Type"] = content_type
         what = _shown(method, path, ids)
         begun = self._clock.steady()
+        began, status = time.monotonic(), 0
         try:
             async with self._session.request(
                 method,
@@ -226,11 +233,15 @@ class Api:
                 allow_redirects=False,  # an API doesn't move; following one could hand the token to another host
             ) as response:
                 raw = await response.read()
+                status = response.status
         except TimeoutError:
             raise Unreachable(f"{what}: no answer within {timeout:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             # `from None`: a library's exception carries request headers, and a traceback is logged with its causes
             raise Unreachable(f"{what}: {type(error).__name__}: {self._clean(str(error))}") from None
+        finally:
+            if self._observe is not None:
+                self._observe(method, path, status, time.monotonic() - began)
         if response.status < 500:  # else perhaps a proxy speaks, in the place of a homeserver that is away
             self._clock.heard(response.headers, begun, self._clock.steady())
         return self._judge(what, response.status, response.headers, raw)

@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from homeserver.client.api import Api, BadAnswer, NotFound, Refused
+from homeserver.client.api import Api, BadAnswer, NotFound, Observe, Refused
 from homeserver.client.backoff import Backoff, patiently
 from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import Credentials, StoreLock, private_directory
@@ -47,6 +47,7 @@ class MatrixClient:
         log: everything that isn't an error of the caller's.
         backoff: makes the waits of the sync loop.
         clock: is told the homeserver's time with each answer.
+        observe: told of each of the homeserver's answers, for monitoring.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class MatrixClient:
         log: logging.Logger | None = None,
         backoff: Callable[[], Backoff] = Backoff,
         clock: HomeserverClock | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self._url = url
         self._user_id = user_id
@@ -70,6 +72,7 @@ class MatrixClient:
         self._log = log or logging.getLogger("lethe.matrix")
         self._backoff = backoff
         self._clock = clock or HomeserverClock()
+        self._observe = observe
         self._lock: StoreLock | None = None
         self._session: aiohttp.ClientSession | None = None
         self._running: _Running | None = None
@@ -122,7 +125,7 @@ class MatrixClient:
     def _api(self, token: str | None) -> Api:
         if self._session is None:
             raise RuntimeError("start first")
-        return Api(self._session, self._url, token, self._clock)
+        return Api(self._session, self._url, token, self._clock, self._observe)
 
     def _started(self) -> _Running:
         if self._running is None:
