@@ -1,4 +1,4 @@
-"""The program that is started: `python bot.py init|run|check|audit|accept --config config.yaml`."""
+"""The program that is started: `python bot.py init|run|check|audit|accept|backup --config config.yaml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cli import accept, audit, check, init, init_answers, log, run
+from cli import accept, audit, backup, check, init, init_answers, log, run
 from cli.findings import print_config_problems
 from config import VERSION, ConfigError, Log, Settings, keys, load, warnings
 from homeserver.client.credentials import DeadToken, MatrixError
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the process's exit code."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] not in ("init", "run", "check", "audit", "accept", "-h", "--help", "--version"):
+    if not given or given[0] not in ("init", "run", "check", "audit", "accept", "backup", "-h", "--help", "--version"):
         given = ["run", *given]
     options = parser.parse_args(given)
     os.umask(0o077)  # files created from here on are readable by the owner only
@@ -55,6 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
             return asyncio.run(_audit(settings, options))
         if options.command == "accept":
             return asyncio.run(_accept(settings, options.user))
+        if options.command == "backup":
+            print(f"Copied to {backup.backup(settings.data_dir, options.config, options.directory)}")
+            return 0
         run.data_dir_ready(settings.data_dir)
         asyncio.run(_run(options.config, settings))
     except DeadToken as error:
@@ -65,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"Lethe has to stop: the encryption keys in {settings.data_dir} can't be written: {error}", file=sys.stderr
         )
         return EXIT_CANNOT_RUN
-    except (run.CannotRun, MatrixError, StorageError) as error:
+    except (run.CannotRun, backup.NoBackup, MatrixError, StorageError) as error:
         print(f"Lethe can't run: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     return 0
@@ -98,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     verify = actions.add_parser("verify", help="say whether anything was altered, and what that can't tell")
     verify.add_argument("--head", help="a hash from a receipt: then a cut-off end is found too")
     _takes_config(verify)
+    words = "copy all that the bot keeps, consistent even while it runs"
+    keep = commands.add_parser("backup", help=words, description=words)
+    keep.add_argument("directory", type=Path, metavar="DIR", help="where the copy is made, in a new directory")
+    _takes_config(keep)
     words = "obey a moderator again whose identity was reset, where no other moderator can say !accept"
     accept = commands.add_parser("accept", help=words, description=words)
     accept.add_argument("user", help="the moderator's full Matrix ID")

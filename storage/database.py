@@ -95,6 +95,7 @@ class Database:
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = await self._connect(self.path, isolation_level=None, timeout=self._patience)
             self._connection.row_factory = sqlite3.Row
+            await self._keep_before_migrating()
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 await self._connection.execute(f"PRAGMA {pragma}")
             await self._migrate()
@@ -104,6 +105,16 @@ class Database:
         except StorageError:
             await self.close()
             raise
+
+    async def _keep_before_migrating(self) -> None:
+        """Copies a database of an older schema beside itself: a migration can't be taken back by an older Lethe."""
+        async with self._connection.execute("PRAGMA user_version") as cursor:  # type: ignore[union-attr] # just opened
+            row = await cursor.fetchone()
+        version = int(row[0]) if row else 0
+        if 0 < version < len(self._migrations):
+            kept = self.path.with_name(f"{self.path.name}.schema{version}")
+            if not kept.exists():
+                await asyncio.to_thread(_copy_whole, self.path, kept)
 
     async def _migrate(self) -> None:
         async with self.transaction() as tx:
@@ -143,6 +154,32 @@ class Database:
                 if isinstance(error, sqlite3.Error):
                     raise StorageError(f"{self.path}: {error}") from error
                 raise
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies a database as it is at one moment, while others write to it, by SQLite's own backup; made 0600.
+
+    Raises:
+        StorageError: it can't be read, or the copy can't be written.
+    """
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        address = f"{source.absolute().as_uri()}?mode=ro"
+        with (
+            contextlib.closing(sqlite3.connect(address, uri=True, timeout=30)) as original,
+            contextlib.closing(sqlite3.connect(target)) as made,
+        ):
+            original.backup(made)
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(f"{source}: can't be copied to {target}: {error}") from error
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Under another name first: a copy that was cut short must not pass for one."""
+    unfinished = target.with_name(target.name + ".unfinished")
+    unfinished.unlink(missing_ok=True)
+    copy(source, unfinished)
+    unfinished.rename(target)
 
 
 def refuse_newer(path: Path) -> None:

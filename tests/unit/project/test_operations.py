@@ -1,0 +1,46 @@
+"""docs/operations.md is what the code does: metrics, exit codes, commands and health problems."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import bot
+from config import VERSION, keys
+from engine.metrics import Metrics
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs/operations.md").read_text("utf-8")
+
+
+def test_every_metric_is_explained() -> None:
+    """And none that doesn't exist."""
+    named = {re.sub(r"_(total|info)$", "", name) for name in re.findall(r"^\| `(lethe_[a-z_]+)`", PAGE, re.MULTILINE)}
+    assert named == set(Metrics("0").names())
+
+
+def test_every_exit_code_is_explained() -> None:
+    """0 and argparse's 2 beside our own."""
+    codes = {value for name, value in vars(bot).items() if name.startswith("EXIT_")}
+    assert {int(code) for code in re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE)} == codes | {0, 2}
+
+
+def test_every_problem_of_the_health_page_is_explained() -> None:
+    """By the names that it shows."""
+    code = (ROOT / "engine/metrics.py").read_text("utf-8")
+    problems = set(re.findall(r'problems\.append\("([a-z]+)"\)', code))
+    assert problems == {"sync", "database", "stuck"}
+    assert all(f"`{problem}` (" in PAGE for problem in problems)
+
+
+def test_settings_that_are_named_exist() -> None:
+    """`monitoring.listen` and its like."""
+    sections = {key.partition(".")[0] for key in keys() if "." in key}
+    named = {each for each in re.findall(r"`([a-z_]+\.[a-z_]+)", PAGE) if each.partition(".")[0] in sections}
+    assert named and named <= set(keys())
+
+
+def test_the_changelog_knows_this_version() -> None:
+    """The newest entry is what `--version` says."""
+    log = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.findall(r"^## (\S+)", log, re.MULTILINE)[0] == VERSION
