@@ -95,7 +95,19 @@ def commands(texts: Texts) -> str:
     )
 
 
-PAGES: dict[str, Callable[[Texts], str]] = {"steps.md": steps, "commands.md": commands}
+def settings(_: Texts) -> str:
+    """The page on the settings, from config.example.yaml, which a test holds to the code."""
+    example = (FOLDER.parent / "config.example.yaml").read_text("utf-8")
+    return _page(
+        "Settings",
+        "Each setting with its default. `FILL IN` marks what has none. Each can be given by an environment variable"
+        " instead: `moderators.power_level` is `LETHE_MODERATORS__POWER_LEVEL`. SIGHUP reads `log` again; everything"
+        " else needs a restart.",
+        f"```yaml\n{example}```",
+    )
+
+
+PAGES: dict[str, Callable[[Texts], str]] = {"steps.md": steps, "commands.md": commands, "settings.md": settings}
 
 
 def _page(title: str, *parts: str) -> str:

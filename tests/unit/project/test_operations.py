@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import bot
 from config import VERSION, keys
 from engine.metrics import Metrics
+from handlers.direct.commands import for_direct_messages
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/operations.md").read_text("utf-8")
@@ -33,11 +36,31 @@ def test_every_problem_of_the_health_page_is_explained() -> None:
     assert all(f"`{problem}` (" in PAGE for problem in problems)
 
 
-def test_settings_that_are_named_exist() -> None:
+@pytest.mark.parametrize("name", ["operations.md", "install.md", "security.md", "../README.md"])
+def test_settings_that_are_named_exist(name: str) -> None:
     """`monitoring.listen` and its like."""
+    page = (ROOT / "docs" / name).read_text("utf-8")
     sections = {key.partition(".")[0] for key in keys() if "." in key}
-    named = {each for each in re.findall(r"`([a-z_]+\.[a-z_]+)", PAGE) if each.partition(".")[0] in sections}
+    named = {each for each in re.findall(r"`([a-z_]+\.[a-z_]+)", page) if each.partition(".")[0] in sections}
+    named.discard("homeserver.yaml")  # Synapse's own
     assert named and named <= set(keys())
+
+
+def test_commands_on_the_leaving_page_exist() -> None:
+    """The page is for people who know no other."""
+    page = (ROOT / "docs/leaving.md").read_text("utf-8")
+    named = set(re.findall(r"`!([a-z]+)", page))
+    assert len(named) > 3 and named <= {command.name for command in for_direct_messages("!").all}
+
+
+def test_options_of_init_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the page about installing."""
+    with pytest.raises(SystemExit):
+        bot.main(["init", "--help"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    page = (ROOT / "docs/install.md").read_text("utf-8").partition("## By hand")[0]
+    named = set(re.findall(r"(?<![a-z-])--[a-z][a-z-]+", page)) - {"--help"}
+    assert named and named <= known
 
 
 def test_the_changelog_knows_this_version() -> None:
