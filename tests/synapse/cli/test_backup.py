@@ -10,7 +10,7 @@ from pathlib import Path
 
 from storage.database import FILE, Database
 from storage.migrations import MIGRATIONS
-from tests.support.prompts import MakeScene, prompted
+from tests.support.prompts import OPEN, MakeScene, prompted
 
 
 def found(folder: Path, pattern: str) -> list[Path]:
@@ -46,7 +46,7 @@ async def test_a_backup_during_running_requests_is_put_back_elsewhere(scene: Mak
                 await asyncio.sleep(0.2)
     await prompts[4].react("✅")
     await prompts[4].hears("is deactivated")
-    assert "waits for ✅" in await prompts[5].status()
+    assert OPEN in await prompts[5].status()
 
 
 async def test_nothing_is_copied_where_nothing_is(scene: MakeScene, tmp_path: Path) -> None:
