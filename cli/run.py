@@ -170,7 +170,7 @@ async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, dat
     """
     if not await _answered(accounts.is_admin):
         raise CannotRun(
-            "The bot's account isn't a server admin, so it can't remove anybody. Make it one "
+            "The bot's account isn't a server admin, so it can't remove anyone. Make it one "
             '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
         )
     room_id = await _answered(lambda: pinned_admin_room(settings, rooms, database))
@@ -331,7 +331,7 @@ async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database
     if wanted.startswith("#"):
         found = await rooms.resolve_alias(wanted)
         if found is None:
-            raise CannotRun(f"admin_room: the address {wanted} names no room. Check it, or give the room's id.")
+            raise CannotRun(f"admin_room: there is no room with the address {wanted}. Check it, or use the room ID.")
         room_id = found
     async with database.transaction() as tx:
         await meta.put(tx, meta.ADMIN_ROOM_SETTING, wanted)

@@ -174,7 +174,7 @@ async def test_too_little_power(stage: Stage, look: Check) -> None:
     await stage.moderator.set_state(room, "m.room.power_levels", {**levels, "events_default": 60})
     code, output = await look(admin_room=room)
     assert code == 1
-    line(output, "✗", "its power level is 0, 60 is needed")
+    line(output, "✗", "its power level is 0, and it needs 60")
 
 
 async def test_nobody_who_moderates(stage: Stage, look: Check) -> None:

@@ -135,7 +135,7 @@ async def test_init_twice_and_then_help(place: Place) -> None:
     before = place.devices("alice")
     code, output = await place.usual("--moderator", "bob", "--moderator", "@alice:lethe.test")
     assert code == 0, output
-    assert "Everything the bot needs is there" in output and "✗" not in output
+    assert "Everything the bot needs is in place" in output and "✗" not in output
     assert output.rstrip().endswith("say there: !help")
     assert "of-alice" not in output and place.settings()["homeserver"]["password"] not in output
     assert place.config.stat().st_mode & 0o777 == 0o600

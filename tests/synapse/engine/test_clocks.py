@@ -86,8 +86,8 @@ async def test_an_approval_is_refused_too(inside: MakeInside) -> None:
     """By `!approve` and by ✅."""
     stage, bot = await inside(wrong_clock=True, self_service={"approval": "moderator"})
     talk = await Talk.begin(stage, await stage.person("leaver"))
-    await talk.confirmed(then="has to approve it")
-    question = await stage.moderator.wait_for(lambda e: "asks for the removal of their own account" in e.body)
+    await talk.confirmed(then="must approve it")
+    question = await stage.moderator.wait_for(lambda e: "wants to remove their own account" in e.body)
     bot.clock.ahead = HOUR
     for event_id in (
         await stage.moderator.say(stage.room, "!approve R1"),
