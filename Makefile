@@ -49,12 +49,12 @@ test: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## run every test with one hom
 	@$(if $(filter true,$(NODE)),:,echo "No Node 20 or newer with npm here: the tests with matrix-js-sdk are skipped")
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(AGAIN) $(ARGS)
 
-.PHONY: test-quick
-test-quick: ARGS = -m "not slow"
-test-quick: test ## the same without the slowest few, which take as long as all the others together
+.PHONY: test-most
+test-most: ARGS = -m "not slow"
+test-most: test ## the same without the slowest few, which take as long as all the others together
 
-.PHONY: test-unit
-test-unit: $(READY) ## only what needs no homeserver, tests/unit (less than a minute)
+.PHONY: test-quick
+test-quick: $(READY) ## only what needs no homeserver, tests/unit (less than a minute)
 	$(BIN)/python -m pytest tests/unit -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Several processes each, so one after the other; a test that waits for one that was killed may wait for minutes.
@@ -74,7 +74,7 @@ lint: $(READY) ## style, format, strict types, the direction of imports
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: check
-check: lint test-quick crash-short fuzz-short ## everything that has to pass before a change lands; what .ci/run calls
+check: lint test-most crash-short fuzz-short ## everything that has to pass before a change lands; what .ci/run calls
 
 .PHONY: fuzz
 fuzz: $(READY) ## tens of thousands of random events and to-device messages through the parsing path (minutes)
