@@ -54,7 +54,8 @@ async def test_a_confirmed_command_deactivates_and_erases(scene: MakeScene, encr
     with pytest.raises(CallFailed):
         await spammer.call("GET", "/_matrix/client/v3/account/whoami")
     card = await stage.moderator.edited(prompt.event_id, "done")
-    assert stage.moderator.user_id in card.body
+    assert card.body.splitlines() == [card.body] and spammer.user_id in card.body
+    assert f"Asked and confirmed by {stage.moderator.user_id}" in done.body
 
 
 async def test_a_declined_prompt_touches_nothing(scene: MakeScene) -> None:
