@@ -364,7 +364,7 @@ async def test_a_named_successor_is_in_power_afterwards(scene: MakeScene) -> Non
         await each.join(garden)
     talk = await Talk.begin(stage, person)
     shown = await talk.shown()
-    assert "only admin in: “Garden”" in shown.body and "!handover" in shown.body
+    assert "You are the only admin in “Garden”." in shown.body and "!handover" in shown.body
     stranger = await stage.account("stranger")
     await talk.ask(f"!handover #{alias}:lethe.test {stranger}", "isn't in")
     await talk.ask(f"!handover #nowhere:lethe.test {heir.user_id}", "There is no room")

@@ -73,7 +73,7 @@ async def test_a_removal_with_every_option_leaves_nothing_that_it_promised_to_ta
     times = [step["ended_ts"] for step in removal.stored["steps"]]
     assert times == sorted(times)
     status = await removal.command("status", "done")
-    assert all(name in status for name in ("redact messages", "remove third-party IDs", "read back"))
+    assert all(name in status for name in ("redact messages", "remove third-party IDs", "check the result"))
 
 
 async def test_quarantine_keeps_the_files_out_of_reach(scene: MakeScene) -> None:
@@ -83,7 +83,7 @@ async def test_quarantine_keeps_the_files_out_of_reach(scene: MakeScene) -> None
     await upload(stage, stage.tokens[spammer], 2)
     removal = await begun(stage, f"!deactivate {spammer} --quarantine")
     receipt = await removal.done()
-    assert "2 files quarantined" in receipt and "✓ uploaded files quarantined" in receipt
+    assert "files: 2 quarantined" in receipt and "✓ uploaded files quarantined" in receipt
     files = (await stage.admin("GET", f"v1/users/{spammer}/media"))["media"]
     assert [each["quarantined_by"] for each in files] == [stage.bot_id] * 2
     assert not (await stage.user(spammer))["erased"]
@@ -130,7 +130,7 @@ async def test_no_receipt_before_the_proofs_are_read(scene: MakeScene, proxy: Pr
     wrong = proxy.on("GET", f"{target[1:8]}.*/devices", answer(200, {"devices": [{"device_id": "LEFT"}], "total": 1}))
     await removal.confirm()
     await proxy.seen("GET", f"{target[1:8]}.*/pushers")
-    assert "read back: started" in await removal.command("status", removal.reference)
+    assert "check the result: started" in await removal.command("status", removal.reference)
     gate.set()
     opened = await removal.says("isn't finished")
     assert "✗ no devices" in opened and "✓ deactivated" in opened
