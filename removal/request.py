@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -125,6 +125,7 @@ class Request:
     command_event_id: str
     created_ts: int
     expires_ts: int
+    _: KW_ONLY
     thread_root: str = ""
     """The event that began the thread where it was asked for; empty outside threads."""
     state: State = State.AWAITING_CONFIRMATION

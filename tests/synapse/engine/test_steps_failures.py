@@ -188,7 +188,17 @@ async def test_two_requests_never_work_on_one_account(scene: MakeScene) -> None:
     removal = await asked(stage, f"!deactivate {target}")
     steps = (StepRecord(Step.SNAPSHOT, StepState.DONE), StepRecord(Step.SUSPEND, StepState.FAILED, 1))
     own = Request(
-        99, Kind.OWN, target, target, "!direct:lethe.test", "$asked", 0, 0, State.RUNNING, steps=steps, retry_ts=2**52
+        99,
+        Kind.OWN,
+        target,
+        target,
+        "!direct:lethe.test",
+        "$asked",
+        0,
+        0,
+        state=State.RUNNING,
+        steps=steps,
+        retry_ts=2**52,
     )
     with closing(sqlite3.connect(stage.bot.database)) as database, database:
         database.execute(
