@@ -33,6 +33,7 @@ def backup(data_dir: Path, config: Path, to: Path) -> Path:
     made = to / f"lethe-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     unfinished = made.with_name(made.name + ".unfinished")
     try:
+        private_directory(unfinished)
         private_directory(unfinished / KEYS)
         shutil.copy2(config, unfinished / "config.yaml")
         for name in (CREDENTIALS, SEEDS):
@@ -46,5 +47,6 @@ def backup(data_dir: Path, config: Path, to: Path) -> Path:
             path.chmod(0o700 if path.is_dir() else 0o600)
         unfinished.rename(made)
     except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise NoBackup(f"the copy can't be written: {error}") from error
     return made

@@ -199,6 +199,7 @@ class _Init:
             if made:
                 self.lines.say(Mark.DONE, "account_made", user=home.user_id)
             elif fresh:
+                self._config.unlink()
                 raise self.lines.stop("account_taken", user=home.user_id)
             else:
                 self.lines.say(Mark.ALREADY, "account_there", user=home.user_id)
@@ -222,8 +223,27 @@ class _Init:
                 await set_password(api, home.user_id, password)
                 self.lines.say(Mark.DONE, "password_set", user=home.user_id)
             if not user.admin:
+                if not fresh and not self._options.take_over:
+                    await self._must_be_the_bots(settings)
                 await make_admin(api, home.user_id)
                 self.lines.say(Mark.DONE, "made_admin", user=home.user_id)
+
+    async def _must_be_the_bots(self, settings: Settings) -> None:
+        """Makes sure that the settings open this account: a name typed wrongly may be a person's."""
+        home = settings.homeserver
+        try:
+            if home.password is not None:
+                api = Api(self._session, home.url, None)
+                opened = await login(api, home.user_id, home.password.get_secret_value())
+                await logout(Api(self._session, home.url, opened.access_token))
+                return
+            if home.access_token is not None:
+                api = Api(self._session, home.url, home.access_token.get_secret_value())
+                if (await whoami(api))[0] == home.user_id:
+                    return
+        except MatrixError:
+            pass
+        raise self.lines.stop("not_the_bots", user=home.user_id)
 
     @asynccontextmanager
     async def _admin(self, settings: Settings) -> AsyncIterator[Api]:

@@ -20,6 +20,8 @@ KEY = "clock"
 LOOK_EVERY = 5.0
 """Seconds."""
 AGREE_MS = WARN_MS // 2
+HELD_MS = 10_000
+"""So far below its limit the refusal is taken back, so that an offset near the limit isn't said again and again."""
 """Below this the clocks agree again: at the limit itself, each look could say something else."""
 
 
@@ -55,6 +57,8 @@ class ClockWatch:
             now = Clocks.REFUSING
         elif abs(offset_ms) >= WARN_MS and said is Clocks.RIGHT:
             now = Clocks.OFF
+        elif AGREE_MS <= abs(offset_ms) < REFUSE_MS - HELD_MS and said is Clocks.REFUSING:
+            now = Clocks.OFF  # ✅ counts again, and what was said before is no longer true
         elif abs(offset_ms) < AGREE_MS:
             now = Clocks.RIGHT
         if now is said:

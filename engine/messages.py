@@ -21,7 +21,7 @@ from texts import Group, Template, Text, Texts, plain
 LEAVE = "lethe.leave"
 """In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
 THREAD = "m.thread"
-_OUTSIDE_THREADS = frozenset({Notice.REMINDER, Notice.DEPARTURE})
+_OUTSIDE_THREADS = frozenset({Notice.APPROVAL_ASKED, Notice.SCHEDULED, Notice.REMINDER, Notice.DEPARTURE})
 PROGRESS_MS = 1_500
 """Milliseconds for which a progress edit is held back, so that a newer one can replace it."""
 

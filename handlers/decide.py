@@ -14,10 +14,9 @@ async def decide_for(unit: UnitOfWork, event: Incoming, request: Request, decide
     decision = await unit.apply(request, decided, actor=event.sender)
     if decision.refusal:
         await unit.messages.not_changed(event, request, decision.refusal)
-    elif isinstance(decided, Cancelled) and (event.room_id, event.thread_root) != (
-        request.room_id,
-        request.thread_root,
-    ):
-        # What follows is said where the request was made; who asked elsewhere reads that it was heard.
+        return False
+    in_another_thread = event.room_id == request.room_id and event.thread_root != request.thread_root
+    if isinstance(decided, Cancelled) and in_another_thread:
+        # What follows is said in the thread where the request was made; who asked elsewhere reads that it was heard.
         await unit.messages.reply(event, Template.SAID_IN_THREAD, r=decision.request)
     return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from removal.plan import SPECS, Kind, Media, Step, proofs_for, steps_for
+from removal.plan import SPECS, Kind, Media, Proof, Step, proofs_for, steps_for
 from removal.request import (
     UNCONFIRMED,
     WAITING,
@@ -624,7 +624,9 @@ def wake_ts(r: Request) -> int | None:
 
 def can_close(r: Request) -> bool:
     """Whether `!close` would end it."""
-    deactivated = r.record(Step.DEACTIVATE)
+    deactivated, read = r.record(Step.DEACTIVATE), r.record(Step.VERIFY)
+    if read is not None and read.answer.get("proofs", {}).get(Proof.DEACTIVATED) is False:
+        return False  # somebody may have reactivated it
     return r.state is State.BLOCKED and deactivated is not None and deactivated.state is StepState.DONE
 
 

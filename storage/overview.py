@@ -29,7 +29,9 @@ async def look(tx: Transaction, stuck_before: int) -> Overview:
     """Counts. Args: stuck_before: open requests that should have gone on before this time (ms) count as stuck."""
     rows = await tx.all("SELECT kind, state, COUNT(*) AS n FROM requests WHERE open = 1 GROUP BY kind, state")
     stuck = await tx.one(
-        "SELECT COUNT(*) AS n FROM requests WHERE wake_ts IS NOT NULL AND wake_ts < ? AND open = 1", stuck_before
+        # 0 stands for a request that is being worked on.
+        "SELECT COUNT(*) AS n FROM requests WHERE wake_ts > 0 AND wake_ts < ? AND open = 1",
+        stuck_before,
     )
     waiting = await tx.all("SELECT status, COUNT(*) AS n FROM inbox WHERE status <> 'handled' GROUP BY status")
     out = await tx.one("SELECT COUNT(*) AS n, MIN(created_ts) AS oldest FROM outbox WHERE status = 'pending'")

@@ -24,7 +24,11 @@ def stops(context: Context, event: Incoming) -> bool:
     if found is not None:
         return found[1] in NO
     message = read(event.content, context.settings.command_prefix, context.called)
-    return message is not None and message.command == "cancel"
+    if message is None or message.command == "cancel":
+        return message is not None
+    # Perhaps behind a name that the bot has in this room only. Counted apart, it costs little where it isn't meant so.
+    prefix = context.settings.command_prefix
+    return any(word.text.casefold().removeprefix(prefix) == "cancel" for word in message.words[:12])
 
 
 async def reacted(context: Context, event: Incoming) -> bool:

@@ -169,7 +169,7 @@ async def test_grace_period_reminder_and_the_end(inside: MakeInside) -> None:
     assert (await person.call("GET", "/_matrix/client/v3/account/whoami"))["user_id"] == person.user_id
     assert states(stage) == ["scheduled"]
     await bot.pass_time(2 * HOUR)
-    reminder = await talk.hears("will be removed tomorrow")
+    reminder = await talk.hears("Reminder: your account")
     assert rings(person, reminder)
     await bot.pass_time(HOUR)
     await talk.ask("!status", "scheduled")
@@ -177,7 +177,7 @@ async def test_grace_period_reminder_and_the_end(inside: MakeInside) -> None:
     assert rings(person, await talk.hears(BEGINS))
     await receipt(stage)
     await gone(stage, person)
-    reminders = [e for e in person.timeline.events if "removed tomorrow" in e.body and e.replaces is None]
+    reminders = [e for e in person.timeline.events if "Reminder: your account" in e.body and e.replaces is None]
     assert len(reminders) == 1
 
 
@@ -230,7 +230,7 @@ async def test_each_message_carries_its_own_way_out(inside: MakeInside) -> None:
     await talk.hears("Your account stays")
     await talk.confirmed()
     await bot.pass_time(6 * DAY)
-    await talk.react(await talk.hears("will be removed tomorrow"), "❌")
+    await talk.react(await talk.hears("Reminder: your account"), "❌")
     await talk.hears("Your account stays")
     assert states(stage) == ["cancelled"] * 5
     await bot.pass_time(9 * DAY)
@@ -313,7 +313,7 @@ async def test_who_left_is_sought_for_the_reminder_and_the_end(inside: MakeInsid
     await bot.pass_time(6 * DAY)
     found = await other.invited_to(by=stage.bot_id)
     await other.join(found)
-    reminder = await other.wait_for(lambda e: e.room_id == found and "removed tomorrow" in e.body, what="the reminder")
+    reminder = await other.wait_for(lambda e: e.room_id == found and "Reminder: your account" in e.body, what="the reminder")
     assert reminder.encrypted and rings(person, reminder)
     assert await other.state(found, "m.room.name") == {"name": "Your account (R1)"}
     await other.leave(found)
@@ -331,7 +331,7 @@ async def test_who_left_is_sought_for_the_reminder_and_the_end(inside: MakeInsid
     found = await stopped.invited_to(by=stage.bot_id)
     await stopped.join(found)
     there = Talk(stage, stopped, found)
-    await there.react(await there.hears("removed tomorrow"), "❌")
+    await there.react(await there.hears("Reminder: your account"), "❌")
     await there.hears("Your account stays")
     await bot.pass_time(2 * DAY)
     assert not (await stage.user(stopped.user_id))["deactivated"]
@@ -350,7 +350,7 @@ async def test_who_throws_the_bot_out_is_sought_too(inside: MakeInside, how: str
     await bot.pass_time(6 * DAY)
     found = await person.invited_to(by=stage.bot_id)
     await person.join(found)
-    await person.wait_for(lambda e: e.room_id == found and "removed tomorrow" in e.body, what="the reminder")
+    await person.wait_for(lambda e: e.room_id == found and "Reminder: your account" in e.body, what="the reminder")
     assert states(stage) == ["scheduled"]
 
 
@@ -444,7 +444,7 @@ async def test_a_restart_during_the_grace_period_and_in_the_middle_of_it_all(ins
     bot.clock.ahead += 8 * DAY
     await bot.start()
     # The reminder was lost with the day before: the person gets theirs now, and a day after it.
-    await talk.hears("will be removed tomorrow")
+    await talk.hears("Reminder: your account")
     await bot.pass_time(23 * HOUR)
     assert states(stage) == ["scheduled"] and not (await stage.user(person.user_id))["deactivated"]
     await bot.pass_time(2 * HOUR)
