@@ -313,7 +313,9 @@ async def test_who_left_is_sought_for_the_reminder_and_the_end(inside: MakeInsid
     await bot.pass_time(6 * DAY)
     found = await other.invited_to(by=stage.bot_id)
     await other.join(found)
-    reminder = await other.wait_for(lambda e: e.room_id == found and "Reminder: your account" in e.body, what="the reminder")
+    reminder = await other.wait_for(
+        lambda e: e.room_id == found and "Reminder: your account" in e.body, what="the reminder"
+    )
     assert reminder.encrypted and rings(person, reminder)
     assert await other.state(found, "m.room.name") == {"name": "Your account (R1)"}
     await other.leave(found)
