@@ -81,8 +81,8 @@ def commands(texts: Texts) -> str:
         " or goes up to the next option.",
         "A command may follow the bot's name (`Lethe: !help`, `@lethe help`, a mention); behind the name the prefix can"
         " be left out.",
-        "What is asked in a thread is answered in that thread, to the end. Only a person's own reminder and the"
-        " notice that their removal begins stand outside, where nobody overlooks them.",
+        "What is asked in a thread is answered in that thread, to the end. Only what warns a person of their own"
+        " removal (its date, the reminder, that it begins) stands outside, where nobody overlooks it.",
         "What only comes near a Matrix ID (`spam`, `spam:server`, `@spam:server,`) is never guessed: the answer names"
         " the one that was probably meant, and nothing is asked for. `!delete`, `!ban` and their like are answered with"
         " `!deactivate`.",
