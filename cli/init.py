@@ -23,6 +23,7 @@ from cli.findings import explain
 from cli.init_answers import DEFAULT_NAME, Answers, Unanswered, registration_secret, secret_in, server_name_of, whole_id
 from cli.init_lines import CannotGoOn, Lines, Mark
 from cli.init_room import PENDING_ROOM, AdminRoomSetUp
+from cli.run import matrix_client
 from config import ConfigError, Settings, load, warnings
 from engine.messages import CurrentAdminRoom
 from engine.receiver import Receiver
@@ -278,14 +279,7 @@ class _Init:
         """Logs the bot in (its session stays), uploads its keys and signs its device; where it runs already, only its
         token is used."""
         home = settings.homeserver
-        matrix = MatrixClient(
-            home.url,
-            home.user_id,
-            settings.data_dir,
-            home.password.get_secret_value() if home.password else None,
-            home.access_token.get_secret_value() if home.access_token else None,
-            home.device_id,
-        )
+        matrix = matrix_client(settings)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 credentials = await matrix.start()

@@ -79,19 +79,24 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
     home = settings.homeserver
     compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
     metrics = Metrics(VERSION)
-    matrix = MatrixClient(
+    matrix = matrix_client(settings, clock=compared, observe=metrics.answered)
+    texts = texts_in(settings.language, settings.command_prefix)
+    database = Database(settings.data_dir / FILE)
+    await run_with(settings, matrix, database, lambda: _arrive(home.url, matrix, texts), stop, compared, clock, metrics)
+
+
+def matrix_client(settings: Settings, **options: Any) -> MatrixClient:
+    """The client of the account that the settings name; `options` as for MatrixClient."""
+    home = settings.homeserver
+    return MatrixClient(
         home.url,
         home.user_id,
         settings.data_dir,
         home.password.get_secret_value() if home.password else None,
         home.access_token.get_secret_value() if home.access_token else None,
         home.device_id,
-        clock=compared,
-        observe=metrics.answered,
+        **options,
     )
-    texts = texts_in(settings.language, settings.command_prefix)
-    database = Database(settings.data_dir / FILE)
-    await run_with(settings, matrix, database, lambda: _arrive(home.url, matrix, texts), stop, compared, clock, metrics)
 
 
 async def run_with(
@@ -177,7 +182,7 @@ async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, dat
     user_id = settings.homeserver.user_id
     how, _ = await _answered(lambda: standing(rooms, accounts, room_id, user_id))
     if how is not Standing.JOINED:
-        log.warning("%s", explain_standing(Texts(settings.language), how, room_id, user_id))
+        log.warning("%s", explain_standing(texts_in(settings.language, settings.command_prefix), how, room_id, user_id))
     return room_id
 
 

@@ -20,9 +20,9 @@ KEY = "clock"
 LOOK_EVERY = 5.0
 """Seconds."""
 AGREE_MS = WARN_MS // 2
-HELD_MS = 10_000
-"""So far below its limit the refusal is taken back, so that an offset near the limit isn't said again and again."""
 """Below this the clocks agree again: at the limit itself, each look could say something else."""
+HELD_MS = 10_000
+"""So far below its limit the refusal is taken back, for the same reason."""
 
 
 class Clocks(StrEnum):
@@ -40,6 +40,7 @@ class ClockWatch:
         self._units = units
         self._clock = clock
         self._admin_room = admin_room
+        self._said: Clocks | None = None
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -50,9 +51,10 @@ class ClockWatch:
     async def look(self) -> None:
         """Compares the clocks, and says what is new. Between two limits, what was said last stands."""
         offset_ms = self._clock.offset_ms
-        async with self._units.database.transaction() as tx:
-            said = Clocks(await meta.get(tx, KEY) or Clocks.RIGHT)
-        now = said
+        if self._said is None:
+            async with self._units.database.transaction() as tx:
+                self._said = Clocks(await meta.get(tx, KEY) or Clocks.RIGHT)
+        now = said = self._said
         if abs(offset_ms) >= REFUSE_MS:
             now = Clocks.REFUSING
         elif abs(offset_ms) >= WARN_MS and said is Clocks.RIGHT:
@@ -69,3 +71,4 @@ class ClockWatch:
             await unit.audit(AuditAction.CLOCKS_COMPARED, clocks=now.value, homeserver_ahead_ms=offset_ms)
             room_id, key = self._admin_room.room_id, f"clock {now} {unit.now}"
             await unit.messages.post(room_id, Template.CLOCK, key, clocks=now, offset_ms=self._clock.about_ms)
+        self._said = now

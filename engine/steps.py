@@ -7,7 +7,6 @@ kind of failure each is. A 200 is never taken as proof: what matters is read bac
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -170,8 +169,9 @@ class Steps:
 
     async def _shown(self, look: Callable[[], Awaitable[bool]]) -> bool:
         """Looks again and again, until what was done is shown or `shown_within` is over."""
-        until, delay = time.monotonic() + self._shown_within, 0.05
-        while not (shown := await look()) and time.monotonic() < until:
+        clock = asyncio.get_running_loop().time
+        until, delay = clock() + self._shown_within, 0.05
+        while not (shown := await look()) and clock() < until:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 0.5)
         return shown

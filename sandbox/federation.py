@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from sandbox.certificate import write_certificate
 from sandbox.homeserver import Homeserver
 from sandbox.synapse_process import free_port, new_secret
-
-
-def _certificate(certificate: Path, key: Path) -> None:
-    """Writes a key, and a certificate for `localhost` that it signs itself."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(private, hashes.SHA256())
-    )
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    key.write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
 
 
 class FederatedHomeserver(Homeserver):
@@ -50,7 +24,7 @@ class FederatedHomeserver(Homeserver):
         self.federation_port = free_port()
         super().__init__(server_name=f"localhost:{self.federation_port}", config=config)
         certificate, key = self.data_dir / "tls.crt", self.data_dir / "tls.key"
-        _certificate(certificate, key)
+        write_certificate(certificate, key, "localhost")
         listener = {
             "port": self.federation_port,
             "type": "http",

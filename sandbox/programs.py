@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sandbox.lethe import die_with_parent
-from sandbox.synapse_process import free_port
+from sandbox.synapse_process import end_process, free_port
 
 READY_WITHIN = 30.0
 """Seconds until a start counts as failed."""
-STOP_WITHIN = 20.0
-"""Seconds that a program is given to end in order."""
 POSTGRES_USER = "postgres"
 """PostgreSQL refuses to run as root; Debian's package makes this user."""
 
@@ -110,14 +108,8 @@ class Program:
 
     async def _end(self, with_signal: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(with_signal)
-        try:
-            await asyncio.to_thread(process.wait, STOP_WITHIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
+        if process is not None:
+            await end_process(process, with_signal)
 
 
 def _path(name: str) -> str:

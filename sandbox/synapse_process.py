@@ -102,6 +102,18 @@ def base_config(data_dir: Path, server_name: str, registration_secret: str) -> d
     }
 
 
+async def end_process(process: subprocess.Popen[bytes], with_signal: signal.Signals) -> None:
+    """Ends a process by a signal, and by force where that takes longer than `STOP_WITHIN`."""
+    if process.poll() is not None:
+        return
+    process.send_signal(with_signal)
+    try:
+        await asyncio.to_thread(process.wait, STOP_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+
+
 class SynapseProcess:
     """Starts and ends one Synapse. It dies with this process unless `stay` is set.
 
@@ -204,13 +216,7 @@ class SynapseProcess:
         process = self._process
         if process is None:
             return
-        if process.poll() is None:
-            process.send_signal(with_signal)
-            try:
-                await asyncio.to_thread(process.wait, STOP_WITHIN)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                await asyncio.to_thread(process.wait)
+        await end_process(process, with_signal)
         if process.stdin is not None:
             process.stdin.close()
         self._process = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handlers import yes_no
+from handlers.address import LOOKED_AT
 from handlers.command import UsageError, read_user
 from handlers.context import Context
 from handlers.direct import mydata
@@ -28,7 +29,7 @@ def stops(context: Context, event: Incoming) -> bool:
         return message is not None
     # Perhaps behind a name that the bot has in this room only. Counted apart, it costs little where it isn't meant so.
     prefix = context.settings.command_prefix
-    return any(word.text.casefold().removeprefix(prefix) == "cancel" for word in message.words[:12])
+    return any(word.text.casefold().removeprefix(prefix) == "cancel" for word in message.words[:LOOKED_AT])
 
 
 async def reacted(context: Context, event: Incoming) -> bool:

@@ -51,11 +51,6 @@ class Found:
     detail: str = ""
     version: str = ""
 
-    @property
-    def passes(self) -> bool:
-        """Whether it may go away by itself: the homeserver starts, or a network comes back."""
-        return self.reach in (Reach.SYNAPSE, Reach.REFUSED, Reach.SILENT, Reach.GATEWAY)
-
 
 async def look(session: aiohttp.ClientSession, url: str) -> Found:
     """Looks what is at an address, and where it isn't a homeserver, what would be right. The network raises nothing."""

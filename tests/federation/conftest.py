@@ -9,6 +9,7 @@ import pytest_asyncio
 from sandbox.federation import FederatedHomeserver
 from sandbox.scene import Scene
 from tests.conftest import People
+from tests.support.scenes import making_scenes
 
 AT_ONCE = {"federation": {"destination_min_retry_interval": "1s", "destination_max_retry_interval": "2s"}}
 """A server that was away is asked again at once, where Synapse's default is ten minutes."""
@@ -46,14 +47,6 @@ async def strangers(other: FederatedHomeserver) -> AsyncIterator[People]:
 
 @pytest_asyncio.fixture
 async def scene(home: FederatedHomeserver) -> AsyncIterator[Callable[..., Awaitable[Scene]]]:
-    """Makes scenes on the bot's own homeserver (arguments as for `Scene.set_up`, and `on`: another own one)."""
-    made: list[Scene] = []
-
-    async def make(*, on: FederatedHomeserver | None = None, **options: object) -> Scene:
-        made.append(Scene(on or home))
-        await made[-1].set_up(**options)  # type: ignore[arg-type] # passed through as they are
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.close()
+    """Makes scenes on the bot's own homeserver (arguments as for `making_scenes`)."""
+    async with making_scenes(home) as make:
+        yield make

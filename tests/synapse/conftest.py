@@ -17,6 +17,7 @@ from sandbox.proxy import Proxy
 from sandbox.scene import Scene
 from tests.conftest import Account, People
 from tests.support.in_process_bot import Inside, MakeInside
+from tests.support.scenes import making_scenes
 
 
 @pytest_asyncio.fixture
@@ -46,17 +47,9 @@ def synapse(client: Callable[[Account], Api], admin: Account) -> Synapse:
 
 @pytest_asyncio.fixture
 async def scene(homeserver: Homeserver) -> AsyncIterator[Callable[..., Awaitable[Scene]]]:
-    """Makes scenes (arguments as for `Scene.set_up`, and `on`: another homeserver), each with a bot of its own."""
-    made: list[Scene] = []
-
-    async def make(*, on: Homeserver | None = None, **options: object) -> Scene:
-        made.append(Scene(on or homeserver))
-        await made[-1].set_up(**options)  # type: ignore[arg-type] # passed through as they are
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.close()
+    """Makes scenes (arguments as for `making_scenes`), each with a bot of its own."""
+    async with making_scenes(homeserver) as make:
+        yield make
 
 
 @pytest_asyncio.fixture

@@ -12,6 +12,7 @@ from sandbox.proxy import Proxy
 from sandbox.scene import Scene
 from sandbox.workers import WorkersHomeserver
 from tests.support.needs import skip_without
+from tests.support.scenes import making_scenes
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -25,17 +26,9 @@ async def workers() -> AsyncIterator[WorkersHomeserver]:
 
 @pytest_asyncio.fixture
 async def scene(workers: WorkersHomeserver) -> AsyncIterator[Callable[..., Awaitable[Scene]]]:
-    """Makes scenes (arguments as for `Scene.set_up`), each with a bot of its own that speaks to nginx."""
-    made: list[Scene] = []
-
-    async def make(**options: object) -> Scene:
-        made.append(Scene(workers))
-        await made[-1].set_up(**options)  # type: ignore[arg-type] # passed through as they are
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.close()
+    """Makes scenes (arguments as for `making_scenes`), each with a bot of its own that speaks to nginx."""
+    async with making_scenes(workers) as make:
+        yield make
 
 
 @pytest_asyncio.fixture

@@ -207,6 +207,19 @@ async def test_an_account_that_is_there_is_taken_only_when_told(place: Place) ->
         await place.homeserver.call("GET", "/_matrix/client/v3/account/whoami", token=old)
 
 
+async def test_a_persons_account_is_not_made_admin_by_a_name_typed_wrongly(place: Place) -> None:
+    """Settings that name an account, and don't log in as it: it stays as it is without `--take-over`."""
+    await place.homeserver.register("somebody", "their-password", False)
+    place.config.write_text(
+        f'homeserver: {{url: "{place.homeserver.base_url}", user_id: "@somebody:lethe.test", password: "not-theirs"}}\n'
+        f'data_dir: "{place.data_dir}"\n'
+    )
+    traces = place.traces()
+    code, output = await place.usual("--moderator", "bob")
+    assert code == 1 and "may be somebody else's account" in output and "--take-over" in output
+    assert place.traces() == traces
+
+
 async def test_it_goes_on_where_it_was_stopped(place: Place) -> None:
     """Stopped before the account was made, or after the room was made and before the settings named it: another run
     goes on, and there is one account and one room."""

@@ -9,10 +9,8 @@ command to receipt.
 from __future__ import annotations
 
 import asyncio
-import datetime
 import secrets
 import sqlite3
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
@@ -25,13 +23,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from lxml import html
 
 from removal.facts import Facts
 from removal.plan import ALL_ROOMS, Kind, Media, Options
+from sandbox.certificate import server_context
 from sandbox.homeserver import CallFailed, Homeserver
 from sandbox.scene import Scene
 from sandbox.synapse_process import free_port
@@ -401,29 +397,6 @@ async def test_erased_later(world: World) -> None:
 # --- the identity server ---------------------------------------------------------------------------------------------
 
 
-def certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return context
-
-
 @pytest.mark.asyncio(loop_scope="function")
 async def test_the_identity_server_is_told(
     fresh_homeserver: Callable[..., Awaitable[Homeserver]], tmp_path: Path
@@ -448,7 +421,7 @@ async def test_the_identity_server_is_told(
     runner = web.AppRunner(application)
     await runner.setup()
     port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=certificate(tmp_path)).start()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=server_context(tmp_path)[0]).start()
     try:
         async with scene_on(server, self_service={"grace_period": "0s"}) as stage:
             person = await stage.person("leaver")

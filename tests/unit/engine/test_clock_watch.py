@@ -71,10 +71,21 @@ async def test_said_once_for_each_outage_even_after_a_restart(stage: Stage) -> N
     assert "1 hour ahead of the homeserver" in said and "I act on no" in said
     stage.watch = ClockWatch(stage.units, stage.compared, ROOM)
     assert await stage.looks(-3_600_000) == []
+    (said,) = await stage.looks(32_000)
+    assert "32 seconds behind the homeserver" in said and "act on no" not in said
     assert await stage.looks(31_000) == []
     (said,) = await stage.looks(1_000)
     assert "agree again" in said
     assert await stage.looks(0) == []
+
+
+async def test_a_refusal_that_is_over_is_taken_back(stage: Stage) -> None:
+    """Well below its limit: near it, each look could say something else. Nobody takes a ✅ for harmless that counts."""
+    (said,) = await stage.looks(360_000)
+    assert "act on no" in said
+    assert await stage.looks(295_000) == []
+    (said,) = await stage.looks(120_000)
+    assert "2 minutes behind the homeserver" in said and "act on no" not in said
 
 
 @pytest.mark.parametrize(

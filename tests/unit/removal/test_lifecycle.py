@@ -420,6 +420,14 @@ def test_closing_is_for_another_moderator_and_for_an_account_that_is_deactivated
     assert decide(in_state(State.RUNNING), Closed(SECOND_MODERATOR, "why", others=True), NOW).refusal == State.RUNNING
 
 
+def test_an_account_that_is_shown_as_active_is_not_closed() -> None:
+    """Somebody may have reactivated it after the deactivation; then nothing may hide that it lives."""
+    active = {**LACKING["proofs"], "deactivated": False}
+    request = reading(after(in_state(State.RUNNING), Step.RELEASE), NOW, proofs=active, lasting=True)
+    assert request.state is State.BLOCKED
+    assert decide(request, Closed(SECOND_MODERATOR, "why", others=True), NOW).refusal == "not_closable"
+
+
 # --- the clock -------------------------------------------------------------------------------------------------------
 def test_it_begins_after_the_grace_period_and_not_before_the_time_asked_for() -> None:
     """The later of the two counts, and the grace period begins when the last one agreed."""
