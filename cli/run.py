@@ -33,7 +33,7 @@ from handlers.admin_room.gate import AdminRoomGate
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.admin_room.upgrade import Upgrade
 from handlers.admin_room.watch import Watch
-from handlers.admin_room.wave_desk import WaveDesk
+from handlers.admin_room.wave_watch import WaveWatch
 from handlers.authority import Authority, Policy
 from handlers.context import Context
 from handlers.direct.commands import for_direct_messages
@@ -254,9 +254,9 @@ async def _serve(
     doctor = Doctor(database, lambda: matrix.last_synced_ts, clock)
     pace = Pace(settings.bulk.side_by_side)
     paced = PacedApi.beside(matrix.api, pace)
-    desk = WaveDesk(context, Synapse(paced), AccountSearch(paced))
+    wave_watch = WaveWatch(context, Synapse(paced), AccountSearch(paced))
     tools = Tools(units, WaveSteps(Synapse(paced)), pace, PaceKeeper(pace, accounts.is_admin))
-    wave_runner = WaveRunner(tools, desk.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    wave_runner = WaveRunner(tools, wave_watch.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)
@@ -287,7 +287,7 @@ async def _serve(
             "outbox sender": outbox_sender.run(),
             "runner": runner.run(),
             "wave runner": wave_runner.run(),
-            "wave desk": desk.run(),
+            "wave watch": wave_watch.run(),
             "unreadable": Undecryptable(context, receiver, matrix.decrypt).run(),
             "counting": SoleAdminCounter(context).run(),
             "clock": clock_watch.run(),

@@ -77,6 +77,8 @@ class Option:
     """What usage shows for the value; the kind in capitals where it's left out."""
     excludes: tuple[str, ...] = ()
     """Options that contradict this one. One side declares it, both are refused."""
+    many: bool = False
+    """It chooses among many accounts, or is about many at once: help folds it away."""
 
     @property
     def shown(self) -> str:

@@ -20,7 +20,7 @@ import bot
 from engine.announcements import messages
 from engine.clock_watch import Clocks
 from handlers.account_list import ListProblem
-from handlers.command import Problem, UsageError, Why
+from handlers.command import Kind, Option, Problem, UsageError, Why
 from removal.facts import Facts
 from removal.plan import Kind, Media, Options, Step
 from removal.protection import Refusal
@@ -161,7 +161,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
     "help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("command")]}],
     "help_command": lambda h: [
-        {"words": words, "name": name, "usage": h, "options": [(h, o) for o in options(words, name)]}
+        {"words": words, "name": name, "usage": h, "options": [Option(o, Kind.WORD, h) for o in options(words, name)]}
         for words in ("", "own_")
         for name in sorted(TEXTS.words("own_command" if words else "command"))
     ],

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _WITH_LIST = frozenset({WaveState.AWAITING_CONFIRMATION, WaveState.SHOWN})
 
 
-class WaveDesk:
+class WaveWatch:
     """Looks after waves for as long as it runs."""
 
     def __init__(self, context: Context, accounts: AccountBackend, finder: AccountSearch) -> None:
