@@ -20,7 +20,8 @@ import bot
 from engine.announcements import messages
 from engine.clock_watch import Clocks
 from handlers.account_list import ListProblem
-from handlers.command import Kind, Option, Problem, UsageError, Why
+from handlers.command import Kind as OptionKind
+from handlers.command import Option, Problem, UsageError, Why
 from removal.facts import Facts
 from removal.plan import Kind, Media, Options, Step
 from removal.protection import Refusal
@@ -161,7 +162,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
     "help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("command")]}],
     "help_command": lambda h: [
-        {"words": words, "name": name, "usage": h, "options": [Option(o, Kind.WORD, h) for o in options(words, name)]}
+        {"words": words, "name": name, "usage": h, "options": options(words, name, h)}
         for words in ("", "own_")
         for name in sorted(TEXTS.words("own_command" if words else "command"))
     ],
@@ -274,10 +275,11 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
 }  # fmt: skip
 
 
-def options(words: str, name: str) -> list[str]:
+def options(words: str, name: str, value_name: str) -> list[Option]:
     """The options that a command has words for."""
     keys = TEXTS.words("own_option" if words else "option")
-    return [f"--{option}" for command, _, option in (key.partition("__") for key in sorted(keys)) if command == name]
+    named = [option for command, _, option in (key.partition("__") for key in sorted(keys)) if command == name]
+    return [Option(f"--{option}", OptionKind.WORD, value_name) for option in named]
 
 
 def test_every_template_has_its_case() -> None:
