@@ -43,6 +43,10 @@ class Process:
         """Everything that reaches beyond the process goes through here. Raises: CancelledError: it is dead."""
         if self.alive:
             self._on_door(self)
+        self.check()
+
+    def check(self) -> None:
+        """Raises: CancelledError: it is dead."""
         if not self.alive:
             raise asyncio.CancelledError
 
@@ -73,6 +77,9 @@ class _Connection(aiosqlite.Connection):
         return self
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if not args:  # fetching what was found, and closing: nothing new happens on the disk
+            self._process.check()
+            return fn(**kwargs)
         await self._pause()
         if args == ("PRAGMA synchronous = FULL", []):
             args = ("SELECT 1",)
@@ -90,6 +97,9 @@ class _Connection(aiosqlite.Connection):
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+
+    def __del__(self) -> None:
+        """Nothing: a killed process closes its files, and doesn't call this an error."""
 
 
 class _Client(MatrixClient):

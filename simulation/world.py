@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import random
@@ -50,7 +51,7 @@ class Outcome:
     seconds: float = 0.0
     """Simulated."""
     trace: str = ""
-    """A hash over all that happened on the homeserver: the same for the same seed."""
+    """A hash over all that happened on the homeserver, and when it was asked for what: the same for the same seed."""
 
 
 class _Errors(logging.Handler):
@@ -222,7 +223,18 @@ class World:
 
 
 def play(seed: int) -> Outcome:
-    """Runs one seed to its end."""
+    """Runs one seed to its end, and leaves nothing behind that a later run could meet."""
+    collected = gc.isenabled()
+    gc.disable()  # what it finds in circles would end at a time that no seed decides
+    try:
+        return _life(seed)
+    finally:
+        gc.collect()
+        if collected:
+            gc.enable()
+
+
+def _life(seed: int) -> Outcome:
     outcome = Outcome(seed)
     with tempfile.TemporaryDirectory(prefix="lethe-simulation-", dir=MEMORY if MEMORY.is_dir() else None) as disk:
         loop = SimulatedLoop(random.Random(f"{seed} order"))  # noqa: S311 - a seed decides everything
@@ -231,7 +243,7 @@ def play(seed: int) -> Outcome:
         except Exception as error:
             outcome.faults.append(f"{type(error).__name__}: {error}")
         finally:
-            loop.close()
+            loop.end()
         outcome.seconds = loop.time()
     return outcome
 
@@ -250,13 +262,13 @@ async def _play(outcome: Outcome, disk: Path, loop: SimulatedLoop) -> None:
     outcome.requests, outcome.acts, outcome.kills = world.network.requests, world.witness.acts, world.machine.kills
     gone = {account.user_id for account in world.server.accounts.values() if account.deactivated}
     outcome.removals = len(gone - world.witness.gone_by_others)
-    outcome.trace = _trace(world.server)
+    outcome.trace = _trace(world, loop)
 
 
-def _trace(server: Server) -> str:
-    """What happened on the homeserver, without what is random by design: ids that the bot makes up, hashes."""
-    digest = hashlib.sha256()
-    for room in server.rooms.values():
+def _trace(world: World, loop: SimulatedLoop) -> str:
+    """What happened, without what is random by design: ids that the bot makes up, hashes."""
+    digest = hashlib.sha256(f"{world.network.trace.hexdigest()} {loop.turns}\n".encode())
+    for room in world.server.rooms.values():
         for event in room.timeline:
             digest.update(f"{event.position} {event.sender} {event.type} {event.ts} {event.redacted}\n".encode())
     return digest.hexdigest()[:16]
