@@ -31,6 +31,8 @@ BEGIN_MS = 1_800_000_000_000
 SETTLING = ((300.0, 0), (200.0, 3 * HOUR_MS), (300.0, 72 * HOUR_MS))
 """Fine weather at the end: seconds, and how far the wall's clock jumps before. The longest pause between attempts is
 two hours and its jitter, the longest period of grace two days."""
+LENGTHS = {5.0: (100, 200), 20.0: (200, 400), 60.0: (400, 900)}
+"""Seconds between two doings of somebody, at most → for how many seconds this goes on: busy lives are short ones."""
 MEMORY = Path("/dev/shm")
 """Where the machine's disk is, if there is such a place: nothing on it has to outlive the run."""
 
@@ -78,6 +80,7 @@ class World:
         self.seed = seed
         self._loop = loop
         self._ahead_ms = 0
+        self._pace = self.chance("pace").choice(tuple(LENGTHS))
         self._skew_ms = self.chance("skew").randint(-400, 400)
         self.server = Server(SERVER, lambda: self.now() + self._skew_ms, self.chance("server"))
         self._settings = self._make_settings(disk)
@@ -181,7 +184,7 @@ class World:
             while self.admin_room.membership(BOT) != "join":  # noqa: ASYNC110 - the model tells nobody
                 await asyncio.sleep(1)
         doings = [asyncio.ensure_future(each) for each in self._doings()]
-        await asyncio.sleep(chance.choice((200, 400, 900)))
+        await asyncio.sleep(chance.choice(LENGTHS[self._pace]))
         for each in doings:
             each.cancel()
         await asyncio.gather(*doings, return_exceptions=True)
@@ -199,7 +202,7 @@ class World:
         await self.machine.stop()
 
     def _doings(self) -> list[Coroutine[Any, Any, None]]:
-        pause = self.chance("pace").choice((5.0, 20.0, 60.0))
+        pause = self._pace
         doings: list[Any] = [trouble.supervise(self.machine)]
         who = [*self.targets, self.moderators[-1], f"@nobody:{SERVER}", f"@protected:{SERVER}", "@far:away.test"]
         for user_id in (*self.moderators, self.intruder):
