@@ -66,12 +66,13 @@ class Steps:
             Problem: it didn't succeed.
             HomeserverError: the homeserver refused, failed or couldn't be reached; see `classify`.
         """
+        await self._accounts.ensure_in_charge()
         return await self._table[step](request)
 
     async def is_undone(self, request: Request) -> bool:
         """Whether the homeserver shows that the account isn't deactivated. Raises: HomeserverError."""
         user = await self._accounts.user(request.target_id)
-        return user is not None and not user.deactivated
+        return user is not None and not user.deactivated and not user.half_deactivated
 
     async def answers(self, request: Request) -> bool:
         """Whether the homeserver answers a plain question now: then a failure is this step's own."""
@@ -200,7 +201,7 @@ class Steps:
             Proof.DEACTIVATED: lambda: _is(user.deactivated),
             Proof.ERASED: lambda: _is(user.erased),
             Proof.NO_THREEPIDS: lambda: _is(not user.threepid_media),
-            Proof.NO_DEVICES: lambda: _empty(accounts.devices(user_id)),
+            Proof.NO_DEVICES: lambda: self._no_sessions(user_id),
             Proof.NO_PUSHERS: lambda: _empty(accounts.pushers(user_id)),
             Proof.NO_ROOMS: lambda: _empty(accounts.joined_rooms(user_id)),
             Proof.NO_ACCOUNT_DATA: lambda: self._no_account_data(user_id),
@@ -223,6 +224,9 @@ class Steps:
             return await self._wait(request)
         waited = request.record(Step.WAIT)
         return waited.answer if waited is not None else {}
+
+    async def _no_sessions(self, user_id: str) -> bool:
+        return not any((await self._accounts.sessions(user_id)).values())
 
     async def _no_account_data(self, user_id: str) -> bool:
         return (await self._accounts.account_data(user_id)).count == 0

@@ -190,8 +190,9 @@ class Machine:
         database = self._open(process)
         self._stop = asyncio.Event()
 
-        async def arrive() -> None:
+        async def arrive() -> Synapse:
             await client.start()
+            return Synapse(client.api)
 
         self._task = asyncio.get_running_loop().create_task(
             run_with(self.settings, client, database, arrive, self._stop, clock)

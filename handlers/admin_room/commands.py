@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handlers.admin_room import approval, audit, deactivate, moderators, receipt, requests
+from handlers.admin_room import approval, audit, deactivate, ladder, look, moderators, receipt, requests
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import ModeratorCommand
@@ -57,6 +57,14 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
                 ),
                 audit.search,
             ),
+            (Command("info", arguments=(Argument("user", Kind.ACCOUNT),), options=(Option("--sessions"),)), look.info),
+            (Command("memberships", arguments=(Argument("user", Kind.USER),)), look.memberships),
+            *(
+                (Command(rung.name, arguments=(Argument("user", Kind.USER),), options=(REASON,)), ladder.handler(rung))
+                for rung in ladder.RUNGS
+            ),
+            (Command("ping"), look.ping),
+            (Command("version"), look.version),
         ),
         audited=True,
     )
