@@ -81,6 +81,8 @@ class Command:
     name: str
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
+    topic: str = ""
+    """What `!help` folds it under; its words stand in the group `topic`. What is needed most has none."""
 
 
 class Problem(StrEnum):

@@ -19,6 +19,7 @@ import aiosqlite
 
 from cli.run import run_with
 from config import Settings
+from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api
 from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import Credentials

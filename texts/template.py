@@ -105,5 +105,6 @@ Group = Literal[
     "step_name",
     "step_state",
     "threepid",
+    "topic",
 ]
 """Each names a file in texts/en/words/, without its ending: the words for the values of one enumeration."""

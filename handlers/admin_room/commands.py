@@ -57,14 +57,8 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
                 ),
                 audit.search,
             ),
-            (Command("info", arguments=(Argument("user", Kind.ACCOUNT),), options=(Option("--sessions"),)), look.info),
-            (Command("memberships", arguments=(Argument("user", Kind.USER),)), look.memberships),
-            *(
-                (Command(rung.name, arguments=(Argument("user", Kind.USER),), options=(REASON,)), ladder.handler(rung))
-                for rung in ladder.RUNGS
-            ),
-            (Command("ping"), look.ping),
-            (Command("version"), look.version),
+            *look.COMMANDS,
+            *ladder.COMMANDS,
         ),
         audited=True,
     )

@@ -7,10 +7,10 @@ before the homeserver shows it. A repeat after a crash does the same once more, 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from handlers.command import Argument, Command, Kind, Option
 from handlers.context import Context, ModeratorCommand
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.models import User
@@ -122,12 +122,12 @@ def handler(rung: Rung) -> Callable[[Context, ModeratorCommand], Awaitable[None]
 
 async def _shown(accounts: AccountBackend, rung: Rung, user_id: str) -> bool:
     """Waits until the homeserver shows what was done; False where it doesn't."""
-    until, delay = time.monotonic() + SHOWN_WITHIN, 0.05
+    until, delay = asyncio.get_running_loop().time() + SHOWN_WITHIN, 0.05
     while True:
         user = await accounts.user(user_id)
         if user is not None and await rung.holds(accounts, user):
             return True
-        if time.monotonic() > until:
+        if asyncio.get_running_loop().time() > until:
             return False
         await asyncio.sleep(delay)
         delay = min(delay * 2, 2.0)
@@ -167,3 +167,12 @@ def _refusal_of(user: User | None) -> Refusal | None:
     if user.admin:
         return Refusal.SERVER_ADMIN
     return Refusal.APPSERVICE if user.appservice_id is not None else None
+
+
+COMMANDS = tuple(
+    (
+        Command(rung.name, (Argument("user", Kind.USER),), (Option("--reason", Kind.TEXT),), topic="act"),
+        handler(rung),
+    )
+    for rung in RUNGS
+)

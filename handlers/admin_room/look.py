@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from handlers.command import Argument, Command, Kind, Option
 from handlers.context import Context, ModeratorCommand
 from homeserver.client.api import NotFound
 from removal.audit_action import AuditAction
@@ -126,3 +127,11 @@ def _device(record: dict[str, Any]) -> dict[str, Any]:
         "agent": str(record.get("last_seen_user_agent") or "–"),
         "seen_ts": seen if isinstance(seen, int) else None,
     }
+
+
+COMMANDS = (
+    (Command("info", (Argument("user", Kind.ACCOUNT),), (Option("--sessions"),), topic="look"), info),
+    (Command("memberships", (Argument("user", Kind.USER),), topic="look"), memberships),
+    (Command("ping", topic="look"), ping),
+    (Command("version", topic="look"), version),
+)

@@ -142,7 +142,9 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "edited": lambda h: [{}],
     "error": lambda h: each("incident", h),
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
-    "help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("command")]}],
+    "help": lambda h: [
+        {"commands": {topic: [(name, h) for name in TEXTS.words("command")] for topic in ("", *TEXTS.words("topic"))}}
+    ],
     "help_command": lambda h: [
         {"words": words, "name": name, "usage": h, "options": [(h, o) for o in options(words, name)]}
         for words in ("", "own_")
@@ -182,7 +184,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "outcome": lambda h: heard("outcome", h),
     "own_card": lambda h: each("r", *requests_with(h, Kind.OWN)),
     "own_greeting": lambda h: [{}],
-    "own_help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("own_command")]}],
+    "own_help": lambda h: [{"commands": {"": [(name, h) for name in TEXTS.words("own_command")]}}],
     "own_hint": lambda h: [{}],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],

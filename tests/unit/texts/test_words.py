@@ -85,6 +85,7 @@ EXPECTED: dict[Group, set[str]] = {
     "own_question": set(Question),
     "audit_action": set(AuditAction),
     "rung": {rung.name for rung in RUNGS},
+    "topic": {command.topic for command in MODERATORS} - {""},
 }
 CHECKING = ("cli/check.py", "cli/machine.py", "cli/findings.py")
 LITERALS: dict[Group, tuple[str, ...]] = {
