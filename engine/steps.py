@@ -7,6 +7,7 @@ kind of failure each is. A 200 is never taken as proof: what matters is read bac
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ STALLED = 30.0
 it."""
 SHOWN_WITHIN = 3.0
 """Seconds that a homeserver is given until it shows what it just did: one of several processes hears of it later."""
+IN_CHARGE_FOR = 2.0
+"""Seconds that a look at who keeps the accounts counts for."""
 Answer = dict[str, Any]
 
 
@@ -45,6 +48,7 @@ class Steps:
         self._pause = pause
         self._stalled = stalled
         self._shown_within = shown_within
+        self._in_charge_seen = -math.inf
         self._table: dict[Step, Callable[[Request], Awaitable[Answer]]] = {
             Step.SNAPSHOT: self._snapshot,
             Step.HANDOVER: lambda request: hand_over(accounts, request),
@@ -66,8 +70,15 @@ class Steps:
             Problem: it didn't succeed.
             HomeserverError: the homeserver refused, failed or couldn't be reached; see `classify`.
         """
-        await self._accounts.ensure_in_charge()
+        await self._ensure_in_charge()
         return await self._table[step](request)
+
+    async def _ensure_in_charge(self) -> None:
+        """A server may move to MAS while requests wait. It is down meanwhile, so a look counts for a moment."""
+        now = asyncio.get_running_loop().time()
+        if now - self._in_charge_seen > IN_CHARGE_FOR:
+            await self._accounts.ensure_in_charge()
+            self._in_charge_seen = now
 
     async def is_undone(self, request: Request) -> bool:
         """Whether the homeserver shows that the account isn't deactivated. Raises: HomeserverError."""
@@ -150,9 +161,7 @@ class Steps:
 
         Where a removal is given up, a suspension that somebody else had put before stays.
         """
-        snapshot = request.record(Step.SNAPSHOT)
-        before = bool(snapshot and snapshot.answer.get("suspended_before"))
-        if request.state is State.RELEASING and before:
+        if request.state is State.RELEASING and request.suspended_before:
             return {"suspended": True}
         try:
             await self._accounts.suspend(request.target_id, False)
@@ -196,17 +205,16 @@ class Steps:
     async def _proofs(self, request: Request) -> dict[str, bool]:
         user_id, accounts = request.target_id, self._accounts
         user = await self._account(request)
-        profile = await accounts.profile(user_id)
         checks: dict[Proof, Callable[[], Awaitable[bool]]] = {
             Proof.DEACTIVATED: lambda: _is(user.deactivated),
             Proof.ERASED: lambda: _is(user.erased),
             Proof.NO_THREEPIDS: lambda: _is(not user.threepid_media),
             Proof.NO_DEVICES: lambda: self._no_sessions(user_id),
             Proof.NO_PUSHERS: lambda: _empty(accounts.pushers(user_id)),
-            Proof.NO_ROOMS: lambda: _empty(accounts.joined_rooms(user_id)),
+            Proof.NO_ROOMS: lambda: self._has_no_rooms(user_id),
             Proof.NO_ACCOUNT_DATA: lambda: self._no_account_data(user_id),
             Proof.NO_DISPLAYNAME: lambda: _is(user.displayname is None),
-            Proof.NO_PROFILE: lambda: _is(not profile),
+            Proof.NO_PROFILE: lambda: _empty(accounts.profile(user_id)),
             Proof.NO_MEDIA: lambda: _empty(accounts.media_total(user_id)),
             Proof.MEDIA_QUARANTINED: lambda: self._all_quarantined(user_id),
             Proof.REDACTED: lambda: _is(_redacted(request)),
@@ -227,6 +235,9 @@ class Steps:
 
     async def _no_sessions(self, user_id: str) -> bool:
         return not any((await self._accounts.sessions(user_id)).values())
+
+    async def _has_no_rooms(self, user_id: str) -> bool:
+        return not await self._accounts.joined_rooms(user_id)
 
     async def _no_account_data(self, user_id: str) -> bool:
         return (await self._accounts.account_data(user_id)).count == 0

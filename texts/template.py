@@ -68,6 +68,10 @@ class Template(StrEnum):
     USAGE_ERROR = "usage_error"
     VERSION = "version"
     WATCH = "watch"
+    WAVE_CARD = "wave_card"
+    WAVE_LIST = "wave_list"
+    WAVE_MEMBER = "wave_member"
+    WAVE_SAID = "wave_said"
 
 
 Group = Literal[

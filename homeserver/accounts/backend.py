@@ -21,6 +21,7 @@ from homeserver.accounts.models import (
     Threepid,
     User,
 )
+from homeserver.client.pace import Pace
 from removal.plan import Step
 
 
@@ -38,6 +39,10 @@ class AccountBackend(Protocol):
 
     async def versions(self) -> Mapping[str, str]:
         """The version of each program that keeps the accounts, by its name."""
+        ...
+
+    def paced(self, pace: Pace) -> AccountBackend:
+        """The same accounts, for work that may take its time: each call waits for its turn."""
         ...
 
     async def ensure_in_charge(self) -> None:

@@ -17,6 +17,7 @@ from homeserver.accounts.mas_models import UserResource
 from homeserver.accounts.models import Threepid, User
 from homeserver.accounts.synapse import CALLS, Synapse
 from homeserver.client.api import Api, BadAnswer, Forbidden
+from homeserver.client.pace import Pace, PacedApi
 from removal.ids import UserID
 from removal.plan import Step
 
@@ -55,6 +56,10 @@ class SynapseWithMas(Synapse):
         super().__init__(api)
         self.mas = mas
         self._providers: dict[str, str] = {}
+
+    def paced(self, pace: Pace) -> SynapseWithMas:
+        """The same accounts; each call, to either, waits for its turn."""
+        return SynapseWithMas(PacedApi.beside(self._api, pace), self.mas.paced(pace))
 
     async def is_admin(self) -> bool:
         """Whether both let the bot in.

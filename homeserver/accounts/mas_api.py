@@ -32,6 +32,7 @@ from homeserver.accounts.mas_models import (
 from homeserver.accounts.mas_tokens import CredentialsRefused, Tokens
 from homeserver.accounts.models import read
 from homeserver.client.api import Api, BadAnswer, BadToken, Json, NotFound, Params, Refused
+from homeserver.client.pace import Pace, PacedApi
 
 BASE = "/api/admin/v1/"
 PAGE = 100
@@ -73,12 +74,18 @@ class MasAdmin:
         session: owned, and closed, by the caller.
         base_url: where the admin API is.
         tokens: give the token to ask with.
+        pace: what each call waits for, None for nothing.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, tokens: Tokens) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, tokens: Tokens, pace: Pace | None = None) -> None:
         self._session = session
         self._base_url = base_url
         self._tokens = tokens
+        self._pace = pace
+
+    def paced(self, pace: Pace) -> MasAdmin:
+        """The same, with the same tokens; each call waits for its turn."""
+        return MasAdmin(self._session, self._base_url, self._tokens, pace)
 
     # --- the service ---
 
@@ -245,6 +252,8 @@ class MasAdmin:
             raise _refused(error) from None
 
     def _api(self, token: str) -> Api:
+        if self._pace is not None:
+            return PacedApi(self._session, self._base_url, token, self._pace)
         return Api(self._session, self._base_url, token)
 
 

@@ -41,6 +41,7 @@ from homeserver.accounts.models import (
     read,
 )
 from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound
+from homeserver.client.pace import Pace, PacedApi
 from removal.plan import Step
 
 DEACTIVATE_TIMEOUT = 180.0
@@ -108,6 +109,10 @@ class Synapse:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+
+    def paced(self, pace: Pace) -> Synapse:
+        """The same accounts; each call waits for its turn."""
+        return Synapse(PacedApi.beside(self._api, pace))
 
     # --- the server ---
 
