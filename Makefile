@@ -81,6 +81,10 @@ lint: $(READY) ## style, format, strict types, the direction of imports
 .PHONY: check
 check: lint test-most crash-short fuzz-short ## everything that has to pass before a change lands; what .ci/run calls
 
+.PHONY: ci
+ci: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## everything that isn't an hour long, with a table at its end (40 minutes on two cores)
+	MAS="$(if $(MAS),$(abspath $(MAS)))" MAKE="$(MAKE)" $(BIN)/python -m stress.ci
+
 .PHONY: fuzz
 fuzz: $(READY) ## tens of thousands of random events and to-device messages through the parsing path (minutes)
 	$(BIN)/python -m stress.fuzz $(ARGS)
