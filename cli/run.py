@@ -255,8 +255,9 @@ async def _serve(
     pace = Pace(settings.bulk.side_by_side)
     paced = PacedApi.beside(matrix.api, pace)
     wave_watch = WaveWatch(context, Synapse(paced), AccountSearch(paced))
-    tools = Tools(units, WaveSteps(Synapse(paced)), pace, PaceKeeper(pace, accounts.is_admin))
-    wave_runner = WaveRunner(tools, wave_watch.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    wave_steps = WaveSteps(Synapse(paced), wave_watch.protected)
+    tools = Tools(units, wave_steps, pace, PaceKeeper(pace, accounts.is_admin))
+    wave_runner = WaveRunner(tools, wave_watch, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)

@@ -111,13 +111,20 @@ async def listing(tx: Transaction, *, only_open: bool, limit: int, room_id: str 
 
 
 async def confirmed_since(tx: Transaction, requester_id: str, since_ts: int) -> int:
-    """How many removals that this person asked for were confirmed since then."""
-    row = await tx.one(
+    """How many removals that this person asked for were confirmed since then, those of waves included, begun or not."""
+    begun = await tx.one(
         "SELECT COUNT(*) AS n FROM requests WHERE requester_id = ? AND confirmed_ts >= ? AND kind = 'moderation'",
         requester_id,
         since_ts,
     )
-    return int(row["n"]) if row else 0
+    waiting = await tx.one(
+        "SELECT COUNT(*) AS n FROM waves w JOIN wave_members m ON m.wave_id = w.id AND m.state = 'waiting' "
+        "WHERE w.open = 1 AND json_extract(w.data, '$.requester_id') = ? "
+        "AND json_extract(w.data, '$.confirmed_ts') >= ?",
+        requester_id,
+        since_ts,
+    )
+    return sum(int(row["n"]) for row in (begun, waiting) if row)
 
 
 async def of_requester(tx: Transaction, requester_id: str, since_ts: int, kind: str) -> list[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from engine.messages import CurrentAdminRoom
 from engine.unit_of_work import UnitsOfWork
 from engine.wave_job import request_for
+from handlers.admin_room.wave_review import review_of
 from removal.audit_action import AuditAction
 from removal.lifecycle import Cancelled, StepDone, StepStarted
 from removal.plan import Options, Step, proofs_for
@@ -115,3 +117,30 @@ def test_what_is_packed_comes_back(reason: str) -> None:
     assert packed.startswith("z1:")
     assert unpack(packed)["reason"] == reason
     assert unpack('{"reason": "x"}') == {"reason": "x"}
+
+
+async def test_what_a_confirmed_wave_has_not_begun_yet_counts_for_its_requesters_cap(database: Database) -> None:
+    """Several waves that are confirmed one right after the other can't all stay below it."""
+    wave_id = await fill(database, 7)
+    async with database.transaction() as tx:
+        stored = await waves.get(tx, wave_id)
+        assert stored is not None
+        assert await requests.confirmed_since(tx, stored.requester_id, NOW) == 0  # nobody has confirmed it
+        stored = await waves.save(tx, replace(stored, confirmer_id=stored.requester_id, confirmed_ts=NOW))
+        first = (await waves.members(tx, wave_id))[0]
+        await waves.begin(tx, wave_id, request_for(stored, first, NOW))
+        assert await requests.confirmed_since(tx, stored.requester_id, NOW) == 7
+        assert await requests.confirmed_since(tx, stored.requester_id, NOW + 1) == 0
+        assert await requests.confirmed_since(tx, "@somebody:example.org", NOW) == 0
+
+
+async def test_the_frozen_list_has_a_digest(database: Database) -> None:
+    """The same as the review's, as long as nobody comes on or goes off."""
+    wave_id = await fill(database, 5)
+    async with database.transaction() as tx:
+        stored = await waves.get(tx, wave_id)
+        assert stored is not None
+        shown = await review_of(tx, stored, NOW)
+        assert await waves.digest(tx, wave_id) == (shown.count, shown.digest)
+        await waves.looked_at(tx, wave_id, [(users(5)[2], MemberState.EXCLUDED, None)])
+        assert (await waves.digest(tx, wave_id))[1] != shown.digest
