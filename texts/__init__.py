@@ -102,6 +102,7 @@ class Texts:
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER / SOURCE),
             autoescape=True,
+            auto_reload=False,  # else each use of a template asks the disk whether its file has changed
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
