@@ -70,7 +70,8 @@ class Recorder:
         try:
             async with self._units.begin(quiet=True) as unit:
                 wave = await waves.get(unit.tx, self._wave_id)
-                answers = [await _next(unit, wave, change) for change in batch]
+                async with unit.together([change.request_id for change in batch]):
+                    answers = [await _next(unit, wave, change) for change in batch]
         except Exception as error:
             if len(batch) > 1:  # what can't be stored of one account keeps back no other
                 for change in batch:
