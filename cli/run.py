@@ -19,6 +19,7 @@ from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping
 from engine.messages import CurrentAdminRoom
 from engine.metrics import Doctor, Metrics
+from engine.only_one import OnlyOne
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
 from engine.sender import OutboxSender
@@ -45,12 +46,14 @@ from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
 from homeserver.client.clock import HomeserverClock
-from homeserver.client.credentials import DeadToken
+from homeserver.client.credentials import DeadToken, StoreLock, StoreLocked
 from homeserver.client.files import Files
 from homeserver.client.matrix_client import MatrixClient
 from homeserver.client.reach import Reach, look
 from homeserver.client.rooms import Rooms
+from homeserver.client.running import Running, RunningNote
 from homeserver.encryption.cross_signing import IdentityStatus
+from removal.incoming import SyncBatch
 from storage import meta
 from storage.database import FILE, Database
 from texts import Texts, plain, texts_in
@@ -64,25 +67,49 @@ class CannotRun(Exception):
     """The bot can't run like this; `str()` says what is wrong and how to fix it."""
 
 
-async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = None) -> None:
+async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = None, *, standby: bool = False) -> None:
     """Runs the bot until `stop` is set.
 
     Args:
+        standby: where another bot runs on the same data directory, waits for its end instead of giving up.
         clock: gives the time in milliseconds since 1970; the homeserver's where there is none. Only a HomeserverClock
             is compared with this machine's.
 
     Raises:
         CannotRun: something has to be fixed first.
+        engine.only_one.AnotherRuns: an older bot runs with the same account.
         homeserver.client.credentials.DeadToken: the homeserver doesn't accept the access token any more.
         StorageError: the database can't be used.
     """
     home = settings.homeserver
+    lock = StoreLock(settings.data_dir)
+    if standby and not await _unless_stopped(asyncio.create_task(_stand_by(lock, settings.data_dir)), stop):
+        return
     compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
     metrics = Metrics(VERSION)
-    matrix = matrix_client(settings, clock=compared, observe=metrics.answered)
+    matrix = matrix_client(settings, clock=compared, observe=metrics.answered, lock=lock)
     texts = texts_in(settings.language, settings.command_prefix)
     database = Database(settings.data_dir / FILE)
-    await run_with(settings, matrix, database, lambda: _arrive(home.url, matrix, texts), stop, compared, clock, metrics)
+
+    async def arrive() -> OnlyOne:
+        await _arrive(home.url, matrix, texts)
+        only_one = OnlyOne(RunningNote(matrix.api, home.user_id), lock.last_run(), compared)
+        await only_one.begin()
+        lock.note_run(only_one.run)
+        return only_one
+
+    await run_with(settings, matrix, database, arrive, stop, compared, clock, metrics)
+
+
+async def _stand_by(lock: StoreLock, data_dir: Path) -> None:
+    """Waits until nobody else runs on the data directory, and takes it."""
+    try:
+        lock.acquire()
+    except StoreLocked:
+        log.info("Another Lethe runs on %s. Standing by until it ends.", data_dir)
+        notify("STATUS=Standing by")
+        await lock.wait()
+        log.info("The other Lethe has ended. Taking over.")
 
 
 def matrix_client(settings: Settings, **options: Any) -> MatrixClient:
@@ -103,7 +130,7 @@ async def run_with(
     settings: Settings,
     matrix: MatrixClient,
     database: Database,
-    arrive: Callable[[], Coroutine[Any, Any, None]],
+    arrive: Callable[[], Coroutine[Any, Any, OnlyOne | None]],
     stop: asyncio.Event,
     compared: HomeserverClock,
     clock: Clock | None = None,
@@ -112,10 +139,11 @@ async def run_with(
     """Runs the bot on a Matrix client and a database that are made already, and closes both. Raises as `run`.
 
     Args:
-        arrive: starts the client.
+        arrive: starts the client; what it returns sees to it that no other bot runs with this account.
     """
+    arriving = asyncio.create_task(arrive())
     try:
-        if not await _unless_stopped(asyncio.create_task(arrive()), stop):
+        if not await _unless_stopped(arriving, stop):
             return
         await database.open()
         rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
@@ -124,8 +152,12 @@ async def run_with(
             room_id = ready.result()
             now = clock or compared
             counted = metrics or Metrics(VERSION)
-            await _serve(settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted)
+            await _serve(
+                settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted, arriving.result()
+            )
     finally:
+        if arriving.done() and not arriving.cancelled() and arriving.exception() is None and (one := arriving.result()):
+            await one.end()
         await matrix.close()
         await database.close()
 
@@ -215,6 +247,7 @@ async def _serve(
     compared: HomeserverClock,
     clock: Clock,
     metrics: Metrics,
+    only_one: OnlyOne | None,
 ) -> None:
     policy = Policy.of(settings)
     admin_room = CurrentAdminRoom(admin_room_id)
@@ -252,6 +285,11 @@ async def _serve(
         runner.nudge()
         await units.notify()
 
+    async def store(batch: SyncBatch) -> None:
+        await receiver.store(batch)
+        if only_one is not None and batch.running is not None:
+            only_one.heard(Running.read(batch.running))
+
     # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
     clock_watch = ClockWatch(units, compared, admin_room)
     await clock_watch.look()
@@ -260,7 +298,7 @@ async def _serve(
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in {
-            "sync": matrix.sync_forever(since, receiver.store, stop, receiver.poll_ms, back),
+            "sync": matrix.sync_forever(since, store, stop, receiver.poll_ms, back),
             "dispatcher": dispatcher.run(),
             "outbox sender": outbox_sender.run(),
             "runner": runner.run(),
@@ -272,6 +310,8 @@ async def _serve(
             "housekeeping": Housekeeping(units, context.files, settings.audit.retention).run(),
         }.items()
     ]
+    if only_one is not None:
+        tasks.append(asyncio.create_task(only_one.listen(units, admin_room), name="only one"))
     stopping = asyncio.create_task(stop.wait())
     notify("READY=1")
     try:

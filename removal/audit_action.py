@@ -49,6 +49,7 @@ class AuditAction(StrEnum):
     # All else.
     ADMIN_ROOM_ALARM = "AdminRoomAlarm"
     ADMIN_ROOM_FOLLOWED = "AdminRoomFollowed"
+    ANOTHER_BOT_STARTED = "AnotherBotStarted"
     AUDIT_EXPORTED = "AuditExported"
     CLOCKS_COMPARED = "ClocksCompared"
     COMMAND_REFUSED = "CommandRefused"

@@ -47,6 +47,7 @@ class Soak:
     removals: int = 0
     missing: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
+    speaking: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def run(self, seconds: float, number: int) -> None:
         """Says `number` things, spread evenly over `seconds`, and waits for all answers."""
@@ -76,11 +77,12 @@ class Soak:
         return person, room
 
     async def _one(self, index: int, people: list[tuple[Person, str]]) -> None:
+        """Says the next thing, and waits for what has to follow."""
         kind, moderator, room = index % 10, self.stage.moderator, self.stage.room
         if index % 50 == 49:
             missing = await self._removal()
         elif kind < 3:
-            await moderator.say(room, f"Something that isn't for the bot, number {index}.")
+            await self._say_to(moderator, room, f"Something that isn't for the bot, number {index}.")
             self.chatter += 1
             return
         elif kind in (7, 8):
@@ -92,9 +94,14 @@ class Soak:
         if missing is not None:
             self.missing.append(missing)
 
+    async def _say_to(self, person: Person, room: str, text: str) -> str:
+        """One message of a person after the other: the client's room key isn't made for two at once."""
+        async with self.speaking.setdefault(person.user_id, asyncio.Lock()):
+            return await person.say(room, text)
+
     async def _answer(self, person: Person, room: str, text: str, *, sure: bool = True) -> str | None:
         """Says something; returns what is missing where no answer comes. Args: sure: whether one has to come."""
-        event_id = await person.say(room, text)
+        event_id = await self._say_to(person, room, text)
         if not sure:  # a hint is given once in ten minutes
             self.chatter += 1
             return None
@@ -113,7 +120,7 @@ class Soak:
         moderator, room = self.stage.moderator, self.stage.room
         target = await self.stage.account("leaver")
         self.asked += 1
-        command = await moderator.say(room, f"!deactivate {target} --erase")
+        command = await self._say_to(moderator, room, f"!deactivate {target} --erase")
         try:
             prompt = await moderator.reply_to(command, PATIENCE, containing="to go on")
             await moderator.reacted(prompt.event_id, "✅", by=self.stage.bot_id, timeout=PATIENCE)
