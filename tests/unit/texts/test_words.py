@@ -198,8 +198,9 @@ def test_every_command_is_explained_in_full() -> None:
     for words, commands in (("", for_admin_room("!")), ("own_", for_direct_messages("!"))):
         for command in commands.all:
             usage = " ".join([f"!{command.name}", *(f"[{option.shown}]" for option in command.options)])
-            shown = [(option.shown, option.name) for option in command.options]
-            text = TEXTS.render(Template.HELP_COMMAND, words=words, name=command.name, usage=usage, options=shown)
+            text = TEXTS.render(
+                Template.HELP_COMMAND, words=words, name=command.name, usage=usage, options=command.options
+            )
             assert usage in text.body
             assert all(option.shown in text.body for option in command.options)
             assert "…" not in text.body
