@@ -16,7 +16,7 @@ from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
 from config import VERSION, Settings
 from engine.clock_watch import ClockWatch
-from engine.housekeeping import Housekeeping
+from engine.housekeeping import Housekeeping, Kept
 from engine.messages import CurrentAdminRoom
 from engine.metrics import Doctor, Metrics
 from engine.only_one import OnlyOne
@@ -311,6 +311,7 @@ async def _serve(
         if only_one is not None and batch.running is not None:
             only_one.heard(Running.read(batch.running))
 
+    kept = Kept(settings.audit.retention, settings.requests.delete_after, settings.audit.delete_after)
     # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
     clock_watch = ClockWatch(units, compared, admin_room)
     await clock_watch.look()
@@ -330,7 +331,7 @@ async def _serve(
             "clock": clock_watch.run(),
             "watch": _look_at_admin_room(watch, upgrade),
             "watchdog": keep_watchdog_quiet(doctor),
-            "housekeeping": Housekeeping(units, context.files, settings.audit.retention).run(),
+            "housekeeping": Housekeeping(units, context.files, kept).run(),
         }.items()
     ]
     if only_one is not None:

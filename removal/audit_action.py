@@ -51,6 +51,7 @@ class AuditAction(StrEnum):
     ADMIN_ROOM_FOLLOWED = "AdminRoomFollowed"
     ANOTHER_BOT_STARTED = "AnotherBotStarted"
     AUDIT_EXPORTED = "AuditExported"
+    AUDIT_SHORTENED = "AuditShortened"
     CLOCKS_COMPARED = "ClocksCompared"
     COMMAND_REFUSED = "CommandRefused"
     CONVERSATION_OPENED = "ConversationOpened"
