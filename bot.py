@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "accept":
             return asyncio.run(_accept(settings, options.user))
         if options.command == "backup":
-            print(f"Copied to {backup.backup(settings.data_dir, options.config, options.directory)}")
+            made = backup.backup(settings.data_dir, options.config, options.directory, options.encrypt_to)
+            print(f"Copied to {made}")
             return 0
         run.data_dir_ready(settings.data_dir)
         asyncio.run(_run(options.config, settings, standby=options.standby))
@@ -115,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
     words = "copy all that the bot keeps, consistent even while it runs"
     keep = commands.add_parser("backup", help=words, description=words)
     keep.add_argument("directory", type=Path, metavar="DIR", help="where the copy is made, in a new directory")
+    keep.add_argument(
+        "--encrypt-to",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="make one file that only this key opens: age1… or an SSH public key; may be given more than once",
+    )
     _takes_config(keep)
     words = "obey a moderator again whose identity was reset, where no other moderator can say !accept"
     accept = commands.add_parser("accept", help=words, description=words)
