@@ -17,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from sandbox.synapse_process import free_port
 from tests.support.prompts import MakeScene, prompted
 
-
 ENDED = ("lethe_requests_ended_total", "done", "moderation")
 
 
