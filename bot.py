@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import accept, audit, backup, check, init, init_answers, log, run
+from cli.data_dir import CannotRun, data_dir_ready
 from cli.findings import print_config_problems
 from config import VERSION, ConfigError, Log, Settings, keys, load, warnings
 from engine.only_one import AnotherRuns
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
             made = backup.backup(settings.data_dir, options.config, options.directory, options.encrypt_to)
             print(f"Copied to {made}")
             return 0
-        run.data_dir_ready(settings.data_dir)
+        data_dir_ready(settings.data_dir)
         asyncio.run(_run(options.config, settings, standby=options.standby))
     except DeadToken as error:
         print(f"Lethe has to stop: {error}", file=sys.stderr)
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"Lethe has to stop: the encryption keys in {settings.data_dir} can't be written: {error}", file=sys.stderr
         )
         return EXIT_CANNOT_RUN
-    except (run.CannotRun, backup.NoBackup, MatrixError, StorageError) as error:
+    except (CannotRun, backup.NoBackup, MatrixError, StorageError) as error:
         print(f"Lethe can't run: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     return 0

@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
+from cli.accounts import Mismatch, found_service, open_accounts
+from cli.admin_room import pinned_admin_room
+from cli.data_dir import CannotRun, stand_by
 from cli.findings import explain
 from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
@@ -46,13 +48,13 @@ from handlers.recheck import Recheck
 from handlers.sole_admin_counter import SoleAdminCounter
 from handlers.undecryptable import Undecryptable
 from homeserver.accounts.backend import AccountBackend
-from homeserver.accounts.detection import uses_mas
+from homeserver.accounts.mas import SynapseWithMas
+from homeserver.accounts.mas_tokens import CredentialsRefused
 from homeserver.accounts.search import AccountSearch
-from homeserver.accounts.synapse import Synapse
-from homeserver.client.api import Api, BadToken, HomeserverError
+from homeserver.client.api import BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
 from homeserver.client.clock import HomeserverClock
-from homeserver.client.credentials import DeadToken, StoreLock, StoreLocked
+from homeserver.client.credentials import DeadToken, StoreLock
 from homeserver.client.files import Files
 from homeserver.client.matrix_client import MatrixClient
 from homeserver.client.pace import Pace, PacedApi
@@ -62,17 +64,12 @@ from homeserver.client.running import Running, RunningNote
 from homeserver.client.timeline import parse
 from homeserver.encryption.cross_signing import IdentityStatus
 from removal.incoming import Incoming, SyncBatch
-from storage import meta
 from storage.database import FILE, Database
-from texts import Texts, plain, texts_in
+from texts import plain, texts_in
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-
-
-class CannotRun(Exception):
-    """The bot can't run like this; `str()` says what is wrong and how to fix it."""
 
 
 async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = None, *, standby: bool = False) -> None:
@@ -89,35 +86,23 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
         homeserver.client.credentials.DeadToken: the homeserver doesn't accept the access token any more.
         StorageError: the database can't be used.
     """
-    home = settings.homeserver
     lock = StoreLock(settings.data_dir)
-    if standby and not await _unless_stopped(asyncio.create_task(_stand_by(lock, settings.data_dir)), stop):
+    if standby and not await _unless_stopped(asyncio.create_task(stand_by(lock, settings.data_dir)), stop):
         return
     compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
     metrics = Metrics(VERSION)
     matrix = matrix_client(settings, clock=compared, observe=metrics.answered, lock=lock)
-    texts = texts_in(settings.language, settings.command_prefix)
     database = Database(settings.data_dir / FILE)
+    only_one = OnlyOne(RunningNote(lambda: matrix.api, settings.homeserver.user_id), compared)
+    async with aiohttp.ClientSession() as session:  # for what is asked before there is a token, and for MAS
 
-    async def arrive() -> OnlyOne:
-        await _arrive(home.url, matrix, texts)
-        only_one = OnlyOne(RunningNote(matrix.api, home.user_id), lock.last_run(), compared)
-        await only_one.begin()
-        lock.note_run(only_one.run)
-        return only_one
+        async def arrive() -> AccountBackend:
+            accounts = await _arrive(settings, session, matrix)
+            await only_one.begin(lock.last_run())
+            lock.note_run(only_one.run)
+            return accounts
 
-    await run_with(settings, matrix, database, arrive, stop, compared, clock, metrics)
-
-
-async def _stand_by(lock: StoreLock, data_dir: Path) -> None:
-    """Waits until nobody else runs on the data directory, and takes it."""
-    try:
-        lock.acquire()
-    except StoreLocked:
-        log.info("Another Lethe runs on %s. Standing by until it ends.", data_dir)
-        notify("STATUS=Standing by")
-        await lock.wait()
-        log.info("The other Lethe has ended. Taking over.")
+        await run_with(settings, matrix, database, arrive, stop, compared, clock, metrics, only_one)
 
 
 def matrix_client(settings: Settings, **options: Any) -> MatrixClient:
@@ -138,34 +123,34 @@ async def run_with(
     settings: Settings,
     matrix: MatrixClient,
     database: Database,
-    arrive: Callable[[], Coroutine[Any, Any, OnlyOne | None]],
+    arrive: Callable[[], Coroutine[Any, Any, AccountBackend]],
     stop: asyncio.Event,
     compared: HomeserverClock,
     clock: Clock | None = None,
     metrics: Metrics | None = None,
+    only_one: OnlyOne | None = None,
 ) -> None:
     """Runs the bot on a Matrix client and a database that are made already, and closes both. Raises as `run`.
 
     Args:
-        arrive: starts the client; what it returns sees to it that no other bot runs with this account.
+        arrive: starts the client, and says who keeps the accounts.
+        only_one: sees to it that no other bot runs with this account.
     """
     arriving = asyncio.create_task(arrive())
     try:
         if not await _unless_stopped(arriving, stop):
             return
         await database.open()
-        rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
+        rooms, accounts = Rooms(matrix.api), arriving.result()
         ready = asyncio.create_task(_ready(settings, rooms, accounts, database))
         if await _unless_stopped(ready, stop):
             room_id = ready.result()
             now = clock or compared
             counted = metrics or Metrics(VERSION)
-            await _serve(
-                settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted, arriving.result()
-            )
+            await _serve(settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted, only_one)
     finally:
-        if arriving.done() and not arriving.cancelled() and arriving.exception() is None and (one := arriving.result()):
-            await one.end()
+        if only_one is not None:
+            await only_one.end()
         await matrix.close()
         await database.close()
 
@@ -183,27 +168,26 @@ async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
     return True
 
 
-async def _arrive(url: str, matrix: MatrixClient, texts: Texts) -> None:
-    """Logs in, or resumes the stored session, after checking that Synapse keeps the accounts.
+async def _arrive(settings: Settings, session: aiohttp.ClientSession, matrix: MatrixClient) -> AccountBackend:
+    """Logs in, or resumes the stored session, after finding out who keeps the accounts.
 
     Waits while the homeserver is down.
 
     Raises:
-        CannotRun: the server's accounts live in MAS.
+        CannotRun: the settings don't say how to remove accounts of such a server.
         MatrixError: the bot can't be on Matrix like this.
     """
+    home = settings.homeserver
+    found = await look(session, home.url)
+    if found.reach is not Reach.SYNAPSE:  # waited for all the same: an address may come back
+        log.error("%s", explain(texts_in(settings.language, settings.command_prefix), found, home.url))
     # Checked first: such a server also refuses a log-in with a password, and its error doesn't say why.
-    async with aiohttp.ClientSession() as session:
-        found = await look(session, url)
-        if found.reach is not Reach.SYNAPSE:  # waited for all the same: an address may come back
-            log.error("%s", explain(texts, found, url))
-        delegated = await _answered(lambda: uses_mas(Api(session, url, None)))
-    if delegated:
-        raise CannotRun(
-            "The accounts of this homeserver live in the Matrix Authentication Service (MAS). There, Synapse's own "
-            "deactivation answers “done” and the account can log in again, so Lethe doesn't run here yet."
-        )
+    try:
+        service = await _answered(lambda: found_service(settings, session))
+    except Mismatch as mismatch:
+        raise CannotRun(str(mismatch)) from None
     await matrix.start()
+    return open_accounts(settings, service, session, matrix.api)
 
 
 async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, database: Database) -> str:
@@ -215,8 +199,19 @@ async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, dat
     """
     if not await _answered(accounts.is_admin):
         raise CannotRun(
-            "The bot's account isn't a server admin, so it can't remove anyone. Make it one "
-            '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
+            "The bot's account isn't a server admin, so it can't remove anyone. "
+            + (
+                "Its token has to be one with admin rights; see docs/install-mas.md."
+                if isinstance(accounts, SynapseWithMas)
+                else 'Make it one (PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
+            )
+        )
+    if (
+        isinstance(accounts, SynapseWithMas)
+        and (name := await _answered(accounts.mas.server_name)) != settings.homeserver.server_name
+    ):
+        raise CannotRun(
+            f"homeserver.mas leads to the MAS of {name}, but the bot is an account of {settings.homeserver.server_name}"
         )
     room_id = await _answered(lambda: pinned_admin_room(settings, rooms, database))
     user_id = settings.homeserver.user_id
@@ -230,12 +225,15 @@ async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """Repeats a call until the homeserver gives a usable answer.
 
     Raises:
+        CannotRun: MAS doesn't let the bot in.
         DeadToken: the homeserver doesn't accept the access token any more.
     """
     backoff = Backoff()
     while True:
         try:
             return await ask()
+        except CredentialsRefused as error:
+            raise CannotRun(f"{error}. See docs/install-mas.md.") from None
         except HomeserverError as error:
             if isinstance(error, BadToken) and error.errcode == "M_UNKNOWN_TOKEN":
                 raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
@@ -286,8 +284,9 @@ async def _serve(
     doctor = Doctor(database, lambda: matrix.last_synced_ts, clock)
     pace = Pace(settings.bulk.side_by_side)
     paced = PacedApi.beside(matrix.api, pace)
-    wave_watch = WaveWatch(context, Synapse(paced), AccountSearch(paced))
-    tools = Tools(units, WaveSteps(Synapse(paced)), pace, PaceKeeper(pace, accounts.is_admin))
+    paced_accounts = accounts.paced(pace)
+    wave_watch = WaveWatch(context, paced_accounts, AccountSearch(paced))
+    tools = Tools(units, WaveSteps(paced_accounts), pace, PaceKeeper(pace, accounts.is_admin))
     wave_runner = WaveRunner(tools, wave_watch.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)
@@ -379,57 +378,3 @@ async def _look_at_admin_room(watch: Watch, upgrade: Upgrade) -> None:
     """Reports what changed in the admin room while the bot was not running, and follows an upgrade of the room."""
     await _answered(watch.look)
     await _answered(upgrade.look)
-
-
-async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database) -> str:
-    """The admin room's id. An alias is resolved once; from then on the id that it named then holds.
-
-    Raises:
-        CannotRun: the alias names no room, or by now another one than it did.
-        HomeserverError: it can't be asked, and nothing is pinned yet.
-    """
-    wanted = settings.admin_room
-    async with database.transaction() as tx:
-        pinned_for = await meta.get(tx, meta.ADMIN_ROOM_SETTING)
-        pinned = await meta.get(tx, meta.ADMIN_ROOM)
-    if pinned is not None and pinned_for == wanted:
-        if wanted.startswith("#"):
-            await _refuse_moved_alias(wanted, pinned, rooms)
-        return pinned
-    room_id = wanted
-    if wanted.startswith("#"):
-        found = await rooms.resolve_alias(wanted)
-        if found is None:
-            raise CannotRun(f"admin_room: there is no room with the address {wanted}. Check it, or use the room ID.")
-        room_id = found
-    async with database.transaction() as tx:
-        await meta.put(tx, meta.ADMIN_ROOM_SETTING, wanted)
-        await meta.put(tx, meta.ADMIN_ROOM, room_id)
-    return room_id
-
-
-async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
-    try:
-        now = await rooms.resolve_alias(alias)
-    except HomeserverError as error:
-        log.warning("the address %s can't be looked up, going on with %s: %s", alias, pinned, error)
-        return
-    if now is not None and now != pinned and not await rooms.lead_to_each_other(pinned, now):
-        raise CannotRun(
-            f"admin_room: the address {alias} led to {pinned} when it was first used and leads to {now} now. Whoever "
-            "moves an address would become moderator, so this isn't followed. If it is right, set admin_room to "
-            f'the id: "{now}".'
-        )
-
-
-def data_dir_ready(path: Path) -> None:
-    """Makes the data directory, for its owner alone.
-
-    Raises:
-        CannotRun: it can't be made or written.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-    except OSError as error:
-        raise CannotRun(f"data_dir: {path} can't be made or used: {error.strerror}") from error

@@ -58,17 +58,14 @@ class OnlyOne:
 
     Args:
         note: the note of this account.
-        known_dead: the run that is known to have ended without a word; None for none.
         clock: the homeserver's, milliseconds since 1970.
     """
 
-    def __init__(
-        self, note: Note, known_dead: str | None, clock: Callable[[], int], *, patience: float = ANSWERS_WITHIN
-    ) -> None:
+    def __init__(self, note: Note, clock: Callable[[], int], *, patience: float = ANSWERS_WITHIN) -> None:
         self._note = note
-        self._known_dead = known_dead
+        self._clock = clock
         self._patience = patience
-        self._us = Running(secrets.token_hex(8), socket.gethostname(), clock())
+        self._us = Running(secrets.token_hex(8), socket.gethostname(), 0)
         self._heard: asyncio.Queue[Running] = asyncio.Queue()
         self._told: set[str] = set()
         self._stands = False
@@ -78,17 +75,21 @@ class OnlyOne:
         """The name of this run."""
         return self._us.run
 
-    async def begin(self) -> None:
+    async def begin(self, known_dead: str | None) -> None:
         """Leaves our note. Waits while the homeserver is away.
+
+        Args:
+            known_dead: the run that is known to have ended without a word; None for none.
 
         Raises:
             AnotherRuns: an older one answers.
         """
         try:
             before = await patiently(self._note.read, log)
+            self._us = replace(self._us, started_ts=self._clock())
             await self._write()
             self._stands = True
-            if before is not None and not before.ended and before.run != self._known_dead:
+            if before is not None and not before.ended and before.run != known_dead:
                 log.info("The last run, on %s, didn't say that it ended: asking whether it still runs.", before.host)
                 await self._wait_for_answer()
         except Refused as error:

@@ -5,7 +5,7 @@ Nobody else can read or write it. Source: client-server API, "Client config" (`/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -48,21 +48,21 @@ class RunningNote:
     """Reads and writes the note.
 
     Args:
-        api: with the bot's token.
+        api: with the bot's token; asked for only when the note is.
         user_id: the bot.
     """
 
-    def __init__(self, api: Api, user_id: str) -> None:
+    def __init__(self, api: Callable[[], Api], user_id: str) -> None:
         self._api = api
         self._user_id = user_id
 
     async def read(self) -> Running | None:
         """The note as it stands; None where there is none. Raises: HomeserverError."""
         try:
-            return Running.read(await self._api.call("GET", _PATH, self._user_id, TYPE))
+            return Running.read(await self._api().call("GET", _PATH, self._user_id, TYPE))
         except NotFound:
             return None
 
     async def write(self, running: Running) -> None:
         """Replaces it. Raises: HomeserverError."""
-        await self._api.call("PUT", _PATH, self._user_id, TYPE, json=asdict(running))
+        await self._api().call("PUT", _PATH, self._user_id, TYPE, json=asdict(running))
