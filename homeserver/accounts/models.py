@@ -68,6 +68,8 @@ class User(Answer):
     avatar_url: str | None
     admin: bool
     deactivated: bool
+    half_deactivated: bool = False
+    """Deactivated in the service that keeps log-ins or in the homeserver, and not in the other (yet)."""
     erased: bool
     suspended: bool
     locked: bool
@@ -246,6 +248,18 @@ class RoomMembers(Answer):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         return _counted(self, self.total, len(self.members))
+
+
+class DirectoryEntry(Answer):
+    """One account that the user directory shows."""
+
+    user_id: str
+
+
+class Directory(Answer):
+    """`POST /_matrix/client/v3/user_directory/search`."""
+
+    results: list[DirectoryEntry]
 
 
 class Memberships(Answer):

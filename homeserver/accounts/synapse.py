@@ -10,15 +10,19 @@ Source: https://element-hq.github.io/synapse/latest/usage/administration/admin_a
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from homeserver.accounts.detection import uses_mas
+from homeserver.accounts.errors import MovedElsewhere
 from homeserver.accounts.models import (
     AccountData,
     AccountDataAnswer,
     Capabilities,
     Deleted,
     Devices,
+    Directory,
     FoundUsers,
     JoinedRooms,
     Media,
@@ -38,10 +42,13 @@ from homeserver.accounts.models import (
     read,
 )
 from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound
+from homeserver.client.pace import Pace, PacedApi
 from removal.plan import Step
 
 DEACTIVATE_TIMEOUT = 180.0
 """Seconds. A pending invite from a dead server costs 20 s inside the call, a dead identity server 60 s."""
+_DIRECTORY_LIMIT = 50
+"""So many results are asked for, which is what Synapse gives at most."""
 _SLOW = 120.0
 _PAGE = 100
 
@@ -80,7 +87,12 @@ CALLS: Mapping[Step, tuple[str, ...]] = {
         "POST /_synapse/admin/v1/user/{user_id}/media/quarantine",
     ),
     Step.SSO: ("PUT /_synapse/admin/v2/users/{user_id}",),
-    Step.RELEASE: ("PUT /_synapse/admin/v1/suspend/{user_id}", "GET /_synapse/admin/v2/users/{user_id}"),
+    Step.RELEASE: (
+        "PUT /_synapse/admin/v1/suspend/{user_id}",
+        "PUT /_synapse/admin/v2/users/{user_id}",
+        "DELETE /_synapse/admin/v1/users/{user_id}/shadow_ban",
+        "GET /_synapse/admin/v2/users/{user_id}",
+    ),
     Step.VERIFY: (
         "GET /_synapse/admin/v2/users/{user_id}",
         "GET /_synapse/admin/v2/users/{user_id}/devices",
@@ -89,6 +101,8 @@ CALLS: Mapping[Step, tuple[str, ...]] = {
         "GET /_synapse/admin/v1/users/{user_id}/accountdata",
         "GET /_synapse/admin/v1/users/{user_id}/media",
         "GET /_matrix/client/v3/profile/{user_id}",
+        "GET /_synapse/admin/v1/users/{user_id}/memberships",
+        "POST /_matrix/client/v3/user_directory/search",
     ),
 }
 """Step → the requests it makes; docs/steps.md shows them, and a test holds them to the methods below."""
@@ -106,6 +120,10 @@ class Synapse:
     def __init__(self, api: Api) -> None:
         self._api = api
 
+    def paced(self, pace: Pace) -> Synapse:
+        """The same accounts; each call waits for its turn."""
+        return Synapse(PacedApi.beside(self._api, pace))
+
     # --- the server ---
 
     async def server_version(self) -> str:
@@ -115,6 +133,10 @@ class Synapse:
         if not isinstance(version, str):
             raise BadAnswer("the homeserver doesn't name its version")
         return version
+
+    async def versions(self) -> Mapping[str, str]:
+        """Synapse's version."""
+        return {"Synapse": await self.server_version()}
 
     async def is_admin(self) -> bool:
         """Whether the token's account is a server admin: `GET v1/background_updates/status`, the cheapest question.
@@ -127,6 +149,18 @@ class Synapse:
         except Forbidden:
             return False
         return True
+
+    async def ensure_in_charge(self) -> None:
+        """Makes sure that no Matrix Authentication Service keeps the accounts by now: `GET …/auth_metadata`.
+
+        A server can move while requests wait. Its old tokens go on working, and its own deactivation goes on answering
+        "done", but the account can log in again.
+
+        Raises:
+            MovedElsewhere: one does.
+        """
+        if await uses_mas(self._api):
+            raise MovedElsewhere("the accounts of this homeserver live in a Matrix Authentication Service (MAS) by now")
 
     async def scheduled_tasks(self, resource_id: str, action_name: str) -> list[ScheduledTask]:
         """The tasks of this kind for this resource, ended ones of the last seven days too: `GET v1/scheduled_tasks`.
@@ -169,6 +203,29 @@ class Synapse:
         answer = await self._api.call("GET", "/_synapse/admin/v3/users", params=params)
         return [each.name for each in read(FoundUsers, "the search for accounts", answer).users][:limit]
 
+    async def owner_of(self, medium: str, address: str) -> str | None:
+        """The account that has this third-party id: `GET v1/threepid/{medium}/users/{address}`."""
+        try:
+            answer = await self._api.call("GET", "/_synapse/admin/v1/threepid/{}/users/{}", medium, address)
+        except NotFound as error:
+            if error.errcode != "M_NOT_FOUND":
+                raise
+            return None
+        user_id = answer.get("user_id")
+        if not isinstance(user_id, str):
+            raise BadAnswer("the homeserver's answer to a third-party id names no account")
+        return user_id
+
+    async def reports_against(self, user_id: str) -> int:
+        """How many reports there are: `GET v1/event_reports` (what it wrote), `GET v1/user_reports` (itself)."""
+        events = await self._api.call(
+            "GET", "/_synapse/admin/v1/event_reports", params={"event_sender_user_id": user_id, "limit": 1}
+        )
+        users = await self._api.call(
+            "GET", "/_synapse/admin/v1/user_reports", params={"target_user_id": user_id, "limit": 1}
+        )
+        return sum(read(Total, "the list of reports", each).total for each in (events, users))
+
     async def threepids(self, user_id: str) -> list[Threepid]:
         """E-mail addresses and phone numbers, for their owner only: `GET v2/users/{user_id}`.
 
@@ -186,6 +243,14 @@ class Synapse:
         answer = await self._api.call("GET", _USER_V2 + "/devices", user_id)
         return [each.device_id for each in read(Devices, "the list of devices", answer).devices]
 
+    async def sessions(self, user_id: str) -> Mapping[str, int]:
+        """How many devices there are: whoever is logged in has one.
+
+        Raises:
+            NotFound: no such account.
+        """
+        return {"devices": len(await self.devices(user_id))}
+
     async def device_records(self, user_id: str) -> list[dict[str, Any]]:
         """The devices with all that the homeserver knows of them (names, addresses), for their owner only."""
         answer = await self._api.call("GET", _USER_V2 + "/devices", user_id)
@@ -199,6 +264,15 @@ class Synapse:
         """
         answer = await self._api.call("GET", _USERS + "/joined_rooms", user_id, timeout=_SLOW)
         return read(JoinedRooms, "the list of joined rooms", answer).joined_rooms
+
+    async def in_directory(self, user_id: str) -> bool:
+        """Whether the user directory shows the account: `POST /_matrix/client/v3/user_directory/search`.
+
+        It shows what the bot may find, which is every account in a public room or in one of the bot's.
+        """
+        body = {"search_term": user_id, "limit": _DIRECTORY_LIMIT}
+        answer = await self._api.call("POST", "/_matrix/client/v3/user_directory/search", json=body, timeout=_SLOW)
+        return any(each.user_id == user_id for each in read(Directory, "the user directory", answer).results)
 
     async def memberships(self, user_id: str) -> dict[str, str]:
         """Room → membership, rooms left or banned from too: `GET v1/users/{user_id}/memberships`."""
@@ -274,6 +348,54 @@ class Synapse:
         answer = await self._api.call("PUT", "/_synapse/admin/v1/suspend/{}", user_id, json={"suspend": suspended})
         if answer.get(f"user_{user_id}_suspended") is not suspended:
             raise BadAnswer("the homeserver's answer to a suspension doesn't confirm it")
+
+    async def lock(self, user_id: str, locked: bool) -> None:
+        """Locks or unlocks the account: `GET`, then `PUT v2/users/{user_id}`. Safe to repeat.
+
+        Looks first, since the `PUT` creates an active account where there is none.
+
+        Raises:
+            NotFound: no such account; nothing was done.
+        """
+        if (await self._user(user_id)).locked is not locked:
+            await self._change(user_id, {"locked": locked})
+
+    async def lift_shadow_ban(self, user_id: str) -> None:
+        """Lifts a shadow-ban: `DELETE v1/users/{user_id}/shadow_ban`. Safe to repeat.
+
+        Raises:
+            NotFound: no such account.
+        """
+        await self._api.call("DELETE", _USERS + "/shadow_ban", user_id)
+
+    async def log_out(self, user_id: str) -> None:
+        """Removes all devices, and their tokens with them: `POST v2/users/{user_id}/delete_devices`. Safe to repeat.
+
+        A token without a device, which only another admin can have made, stays.
+
+        Raises:
+            NotFound: no such account.
+        """
+        devices = await self.devices(user_id)
+        if devices:
+            await self._api.call(
+                "POST", _USER_V2 + "/delete_devices", user_id, json={"devices": devices}, timeout=_SLOW
+            )
+
+    async def scramble_password(self, user_id: str) -> bool:
+        """Sets a password that nobody knows, and ends all sessions: `POST v1/reset_password/{user_id}`. Safe to repeat.
+
+        Raises:
+            NotFound: no such account.
+        """
+        body = {"new_password": secrets.token_urlsafe(32), "logout_devices": True}
+        try:
+            await self._api.call("POST", "/_synapse/admin/v1/reset_password/{}", user_id, json=body, timeout=_SLOW)
+        except Forbidden:
+            if not await self.is_admin():
+                raise
+            return False  # log-in by password is switched off
+        return True
 
     async def remove_threepids(self, user_id: str) -> tuple[str, ...]:
         """Takes all third-party ids off, at identity servers too: `GET`, then `PUT v2/users/{user_id}`. Safe to repeat.
