@@ -118,6 +118,10 @@ demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it
 demo-wave: $(READY) ## play the removal of two hundred spam accounts by one decision (two minutes)
 	$(BIN)/python -m sandbox.demo_wave
 
+.PHONY: pictures
+pictures: $(READY) $(JS) ## take the pictures of README and docs anew, in Chromium (five minutes)
+	$(BIN)/python -m sandbox.pictures
+
 .PHONY: crash
 crash: $(READY) ## kill bot and homeserver at every point of every step of a removal (an hour)
 	$(BIN)/python -m stress.crash

@@ -104,7 +104,7 @@ def test_what_a_leaving_person_is_asked_fits_on_one_screen(erase: bool, grace_ms
         "leave all rooms",
         "identity server",
         "keep them",
-        "rased",
+        "Erasing" if erase else "Not erased",
     ):
         assert word in seen
 

@@ -389,6 +389,14 @@ def test_plain_text_reads_like_the_formatted_one() -> None:
     assert "\n  * Copies on other servers stay." in body
 
 
+def test_a_space_between_two_elements_stays() -> None:
+    """Only the ends of a template's lines are taken out: what people read apart stays apart, in HTML and plain text."""
+    done = in_state(State.DONE)
+    outcome = TEXTS.render(Template.OUTCOME, r=done, what="done", head="a" * 64, changed=())
+    assert f"</span> <code>{done.target_id}</code>" in outcome.formatted_body
+    assert f"✓ {done.target_id} is deactivated" in outcome.body
+
+
 def test_every_word_of_a_decision_is_heard_by_somebody() -> None:
     """Of all that can happen to a request only these go without a message: a card or a person's own answer shows it."""
     said = {(d.request.kind, word): messages(d.request, word) for _, _, d in decisions() for word in d.say}
