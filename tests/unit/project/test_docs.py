@@ -96,8 +96,8 @@ def test_the_requests_that_are_named_are_requests_that_are_made() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """From every page: to files and headings that are there, and to addresses that could be on the web (`make links` asks
-    those)."""
+    """From every page: to files and headings that are there, and to addresses that could be on the web (`make links`
+    asks those)."""
     assert outside()
     assert broken_inside() == []
 
