@@ -110,6 +110,10 @@ crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, a
 soak: $(READY) ## half an hour of a busy server: 5,000 commands and messages, and memory that has to stay flat
 	$(BIN)/python -m stress.soak $(ARGS)
 
+.PHONY: links
+links: $(READY) ## ask every address on the web that the pages link to (needs the web)
+	$(BIN)/python -m docs.links
+
 .PHONY: demo
 demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)
 	KEEP=$(KEEP) $(BIN)/python -m sandbox.demo
