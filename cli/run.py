@@ -209,7 +209,7 @@ async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
             if isinstance(error, BadToken) and error.errcode == "M_UNKNOWN_TOKEN":
                 raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
             wait = backoff.next_wait(error)
-            log.warning("The homeserver can't be asked yet: %s. Trying again in %.0f s.", error, wait)
+            log.warning("The homeserver doesn't answer yet: %s. Trying again in %.0f s.", error, wait)
             await asyncio.sleep(wait)
 
 
@@ -372,7 +372,7 @@ async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
     try:
         now = await rooms.resolve_alias(alias)
     except HomeserverError as error:
-        log.warning("the address %s can't be looked up, going on with %s: %s", alias, pinned, error)
+        log.warning("the address %s can't be looked up, continuing with %s: %s", alias, pinned, error)
         return
     if now is not None and now != pinned and not await rooms.lead_to_each_other(pinned, now):
         raise CannotRun(

@@ -161,17 +161,17 @@ class Runner:
             self._backoffs.pop(request.id, None)
         except StorageError as error:
             # Nothing is done that couldn't be recorded: the step is tried again once the database can be written.
-            log.error("%s stands still: %s", request.reference, error)
+            log.error("%s is stuck: %s", request.reference, error)
             await asyncio.sleep(5)
         except HomeserverError as error:
             wait = self._backoffs.setdefault(request.id, self._new_backoff()).next_wait(error)
-            log.warning("%s can't begin yet: %s. Trying again in %.0f s.", request.reference, error, wait)
+            log.warning("%s can't start yet: %s. Trying again in %.0f s.", request.reference, error, wait)
             if nudged == self._nudged:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._back.wait()
         except Exception:
-            log.exception("%s stands still", request.reference)
+            log.exception("%s is stuck", request.reference)
             await asyncio.sleep(30)
         finally:
             self._active.pop(request.target_id, None)
