@@ -19,7 +19,7 @@ from engine.steps import Steps
 from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Backoff, Outage
-from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
+from removal.lifecycle import Event, NoChange, StepDone, StepFailed, StepStarted, TimePassed
 from removal.plan import Kind, Step
 from removal.request import Failure, Request, State
 from storage import inbox, requests
@@ -184,10 +184,14 @@ class Runner:
         # A person isn't told that it begins before it was looked whether it may.
         if request.state is State.SCHEDULED and not await self._recheck(request):
             return
+        early = False
         async with self._units.begin() as unit:
             if request.state is State.SCHEDULED:
-                await unit.apply(await unit.request(request_id), TimePassed(self._synced_ts()))
+                decision = await unit.apply(await unit.request(request_id), TimePassed(self._synced_ts()))
+                early = decision.refusal is NoChange.NOT_YET
             begun = await self._begin(unit, request_id)
+        if early:
+            await asyncio.sleep(1)  # it is due, and the homeserver isn't heard yet
         while begun is not None:
             request, step = begun
             watch = Stopwatch()
