@@ -76,21 +76,21 @@ def commands(texts: Texts) -> str:
     """The page on what people can type."""
     return _page(
         "Commands",
-        "`!help` shows the same. The prefix is a setting (`command_prefix`). A user is written as `@user` (this"
-        " server), as a full Matrix ID, as a mention, or as a link; text with spaces in it stands in quotation marks,"
-        " or goes up to the next option.",
-        "A command may follow the bot's name (`Lethe: !help`, `@lethe help`, a mention); behind the name the prefix can"
-        " be left out.",
-        "What is asked in a thread is answered in that thread, to the end. Only what warns a person of their own"
-        " removal (its date, the reminder, that it begins) stands outside, where nobody overlooks it.",
-        "What only comes near a Matrix ID (`spam`, `spam:server`, `@spam:server,`) is never guessed: the answer names"
-        " the one that was probably meant, and nothing is asked for. `!delete`, `!ban` and their like are answered with"
-        " `!deactivate`.",
-        "Under a prompt only ✅ confirms. ✔, ☑, 👍 and their like do nothing, and the bot says so once. ❌ stops it,"
-        " and so do ✖, ✗ and ✘.",
+        "`!help` shows the same. You can change the prefix (`command_prefix`). Write a user as `@user` (this"
+        " server), as a full Matrix ID, as a mention, or as a link. Text with spaces needs quotation marks,"
+        " unless it's the last thing before the next option.",
+        "You can also address the bot by name: `Lethe: !help`, `@lethe help`, or a mention. After its name"
+        " you can leave out the prefix.",
+        "If you ask in a thread, the bot answers in that thread. Only what a person must not miss about their"
+        " own removal (its date, the reminder, the start) is sent outside it.",
+        "The bot never guesses a Matrix ID. If you type something close to one (`spam`, `spam:server`,"
+        " `@spam:server,`), it asks whether you meant that account. `!delete`, `!ban` and similar words are"
+        " answered with `!deactivate`.",
+        "Only ✅ confirms. ✔, ☑, 👍 and similar reactions do nothing, and the bot says so once. ❌, ✖, ✗ and ✘"
+        " all stop it.",
         "## In the admin room, for moderators",
         *(line for command in for_admin_room(PREFIX).all for line in _command(texts, command, _MODERATORS)),
-        "## In a direct message, about one's own account",
+        "## In a direct message, for your own account",
         *(line for command in for_direct_messages(PREFIX).all for line in _command(texts, command, _PEOPLE)),
     )
 
@@ -100,9 +100,9 @@ def settings(_: Texts) -> str:
     example = (FOLDER.parent / "config.example.yaml").read_text("utf-8")
     return _page(
         "Settings",
-        "Each setting with its default. `FILL IN` marks what has none. Each can be given by an environment variable"
-        " instead: `moderators.power_level` is `LETHE_MODERATORS__POWER_LEVEL`. SIGHUP reads `log` again; everything"
-        " else needs a restart.",
+        "Every setting with its default. Those marked `FILL IN` have none. You can set any of them with an"
+        " environment variable instead: `moderators.power_level` is `LETHE_MODERATORS__POWER_LEVEL`. After"
+        " SIGHUP the bot reads `log` again; everything else needs a restart.",
         f"```yaml\n{example}```",
     )
 
