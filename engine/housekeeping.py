@@ -8,7 +8,7 @@ from typing import Protocol
 
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import HomeserverError
-from storage import audit, inbox, outbox, uploads
+from storage import audit, inbox, links, log_ins, outbox, uploads, visits
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,9 @@ class Housekeeping:
             await inbox.prune(tx, before)
             await outbox.prune(tx, before)
             await uploads.prune(tx, before)
+            await links.prune(tx, now)
+            await visits.prune(tx, now)
+            await log_ins.prune(tx, now - DAY_MS)
             if self._retention is not None:
                 await audit.forget_before(tx, now - int(self._retention.total_seconds() * 1000))
 

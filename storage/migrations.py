@@ -98,4 +98,15 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE INDEX inbox_rooms ON inbox (room_id, seq) WHERE status = 'pending';
     """,
+    # 3: the page: one-time links to it, browsers on their way over it, and log-ins whose device isn't seen gone yet
+    """
+    CREATE TABLE links (
+        hash TEXT PRIMARY KEY, request_id INTEGER NOT NULL, user_id TEXT NOT NULL, expires_ts INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX links_expiry ON links (expires_ts);
+    CREATE TABLE visits (hash TEXT PRIMARY KEY, expires_ts INTEGER NOT NULL, data TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX visits_expiry ON visits (expires_ts);
+    CREATE TABLE log_ins (device_id TEXT PRIMARY KEY, user_id TEXT, begun_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX log_ins_begun ON log_ins (begun_ts);
+    """,
 )

@@ -64,6 +64,19 @@ class Template(StrEnum):
     WATCH = "watch"
 
 
+class Page(StrEnum):
+    """The pages for browsers. Each names a file in texts/en/page/, without its ending."""
+
+    CONFIRM = "confirm"
+    LINK = "link"
+    LOG_IN = "log_in"
+    OPTIONS = "options"
+    PROBLEM = "problem"
+    START = "start"
+    STATUS = "status"
+    WAIT = "wait"
+
+
 Group = Literal[
     "accept",
     "alarm",
@@ -87,6 +100,8 @@ Group = Literal[
     "own_question",
     "own_room",
     "own_wish",
+    "page_problem",
+    "page_status",
     "problem",
     "proof",
     "refusal",

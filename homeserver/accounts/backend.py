@@ -92,6 +92,10 @@ class AccountBackend(Protocol):
         """Sets or clears the suspension."""
         ...
 
+    async def end_device(self, user_id: str, device_id: str) -> None:
+        """Ends one of the account's sessions; one that isn't there is no error."""
+        ...
+
     async def remove_threepids(self, user_id: str) -> tuple[str, ...]:
         """Removes all third-party ids; returns the kinds that were removed."""
         ...

@@ -186,6 +186,10 @@ class Synapse:
         answer = await self._api.call("GET", _USER_V2 + "/devices", user_id)
         return [each.device_id for each in read(Devices, "the list of devices", answer).devices]
 
+    async def end_device(self, user_id: str, device_id: str) -> None:
+        """Ends a session: `DELETE v2/users/{user_id}/devices/{device_id}`, which answers 200 for one that isn't there."""
+        await self._api.call("DELETE", _USER_V2 + "/devices/{}", user_id, device_id)
+
     async def device_records(self, user_id: str) -> list[dict[str, Any]]:
         """The devices with all that the homeserver knows of them (names, addresses), for their owner only."""
         answer = await self._api.call("GET", _USER_V2 + "/devices", user_id)
