@@ -101,6 +101,10 @@ crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, a
 demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)
 	KEEP=$(KEEP) $(BIN)/python -m sandbox.demo
 
+.PHONY: demo-wave
+demo-wave: $(READY) ## play the removal of two hundred spam accounts by one decision (two minutes)
+	$(BIN)/python -m sandbox.demo_wave
+
 .PHONY: crash
 crash: $(READY) ## kill bot and homeserver at every point of every step of a removal (an hour)
 	$(BIN)/python -m stress.crash
@@ -110,8 +114,8 @@ crash-short: $(READY) ## a fair sample of that (a minute; part of `make check`)
 	$(BIN)/python -m stress.crash --short
 
 .PHONY: bench
-bench: $(READY) ## how fast: a removal against the same calls by hand, commands with years of work in the database
-	$(BIN)/python -m bench
+bench: $(READY) ## how fast: a removal, a wave against a plain script, commands with years of work in the database
+	$(BIN)/python -m bench $(ARGS)
 
 # Run it after a change of the dependencies in pyproject.toml or requirements-dev.in. What is locked already stays as it
 # is where it still fits; UPGRADE=1 takes the newest.

@@ -244,6 +244,17 @@ class SelfService(_Section):
         return self
 
 
+class Bulk(_Section):
+    """Waves: many accounts that are decided on at once."""
+
+    max_accounts: Annotated[Number, Field(ge=2, le=20_000)] = 20_000
+    other_moderator_above: Annotated[Number, Field(ge=0)] = 10
+    type_number_above: Annotated[Number, Field(ge=0)] = 100
+    moderator_for: Duration = timedelta(hours=1)
+    old_account: Duration = timedelta(days=30)
+    side_by_side: Annotated[Number, Field(ge=1, le=16)] = 4
+
+
 class Audit(_Section):
     """How long the personal values in the audit are kept; None is for ever."""
 
@@ -281,6 +292,7 @@ class Settings(_Section):
     moderators: Moderators = Moderators()
     confirmation: Confirmation = Confirmation()
     self_service: SelfService = SelfService()
+    bulk: Bulk = Bulk()
     audit: Audit = Audit()
     log: Log = Log()
     monitoring: Monitoring = Monitoring()

@@ -1,15 +1,37 @@
-"""`make bench`: figures that say whether the bot is slow, each as a ratio to something measured in the same run."""
+"""`make bench`: figures that say whether the bot is slow, each as a ratio to something measured in the same run.
+
+`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts. Its table goes into docs/performance.md.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+from pathlib import Path
 
-from bench import history, removal
+from bench import history, removal, wave
 from engine.steps import PAUSE
 
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- wave: written by `make bench` -->", "<!-- end of wave -->"
 
-async def main() -> None:
+
+async def main(accounts: int, *, only_wave: bool) -> None:
     """Measures and prints."""
+    if not only_wave:
+        await singles()
+    wave.open_files()
+    figures = await wave.measure(accounts)
+    table = wave.table(figures)
+    print(table)
+    text = PAGE.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", "utf-8")
+
+
+async def singles() -> None:
+    """One removal after the other, and commands."""
     by_hand, by_bot = await removal.measure()
     print("A removal with erasure of an account in one room (from ✅ to the receipt), medians of five:")
     print(f"  through the bot {by_bot:.2f} s, the same calls by hand {by_hand:.2f} s: {by_bot / by_hand:.2f} ×")
@@ -26,4 +48,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description="Measures how fast the bot is.")
+    parser.add_argument("--wave", type=int, metavar="ACCOUNTS", help="only a wave, of so many accounts")
+    chosen = parser.parse_args()
+    asyncio.run(main(chosen.wave or 1000, only_wave=chosen.wave is not None))

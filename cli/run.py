@@ -19,16 +19,21 @@ from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping
 from engine.messages import CurrentAdminRoom
 from engine.metrics import Doctor, Metrics
+from engine.pace_keeper import PaceKeeper
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
 from engine.sender import OutboxSender
 from engine.steps import Steps
 from engine.unit_of_work import Clock, UnitsOfWork
+from engine.wave_job import Tools
+from engine.wave_runner import WaveRunner
+from engine.wave_steps import WaveSteps
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.gate import AdminRoomGate
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.admin_room.upgrade import Upgrade
 from handlers.admin_room.watch import Watch
+from handlers.admin_room.wave_watch import WaveWatch
 from handlers.authority import Authority, Policy
 from handlers.context import Context
 from handlers.direct.commands import for_direct_messages
@@ -41,6 +46,7 @@ from handlers.sole_admin_counter import SoleAdminCounter
 from handlers.undecryptable import Undecryptable
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.detection import uses_mas
+from homeserver.accounts.search import AccountSearch
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
@@ -48,9 +54,12 @@ from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import DeadToken
 from homeserver.client.files import Files
 from homeserver.client.matrix_client import MatrixClient
+from homeserver.client.pace import Pace, PacedApi
 from homeserver.client.reach import Reach, look
 from homeserver.client.rooms import Rooms
+from homeserver.client.timeline import parse
 from homeserver.encryption.cross_signing import IdentityStatus
+from removal.incoming import Incoming
 from storage import meta
 from storage.database import FILE, Database
 from texts import Texts, plain, texts_in
@@ -228,7 +237,14 @@ async def _serve(
     known = compared if clock is compared else None
     page_url = settings.self_service.web.public_url if settings.self_service.enabled else None
     units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed, page_url)
-    context = Context(units, authority, accounts, settings, Files(matrix.api))
+
+    async def event_of(room_id: str, event_id: str) -> Incoming | None:
+        raw = await rooms.event(room_id, event_id)
+        event = None if raw is None else parse(raw, room_id)
+        event = None if event is None else await matrix.decrypt(event)
+        return None if event is None or event.undecryptable else event
+
+    context = Context(units, authority, accounts, settings, Files(matrix.api), event_of)
     receiver = Receiver(units, policy.bot_id)
     outbox_sender = OutboxSender(units, matrix, admin_room, DirectRoomFinder(context, rooms))
     runner = Runner(
@@ -239,6 +255,11 @@ async def _serve(
         observe=metrics.step_ended,
     )
     doctor = Doctor(database, lambda: matrix.last_synced_ts, clock)
+    pace = Pace(settings.bulk.side_by_side)
+    paced = PacedApi.beside(matrix.api, pace)
+    wave_watch = WaveWatch(context, Synapse(paced), AccountSearch(paced))
+    tools = Tools(units, WaveSteps(Synapse(paced)), pace, PaceKeeper(pace, accounts.is_admin))
+    wave_runner = WaveRunner(tools, wave_watch.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)
@@ -253,6 +274,7 @@ async def _serve(
         """The homeserver answers again: what waits is tried at once, and only then does the back-off go on."""
         outbox_sender.nudge()
         runner.nudge()
+        wave_runner.nudge()
         await units.notify()
 
     proving = Proving(units, accounts, matrix.api, settings.homeserver.url)
@@ -268,6 +290,8 @@ async def _serve(
             "dispatcher": dispatcher.run(),
             "outbox sender": outbox_sender.run(),
             "runner": runner.run(),
+            "wave runner": wave_runner.run(),
+            "wave watch": wave_watch.run(),
             "unreadable": Undecryptable(context, receiver, matrix.decrypt).run(),
             "counting": SoleAdminCounter(context).run(),
             "clock": clock_watch.run(),

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import random
+from typing import Any, Protocol
 
 from homeserver.accounts.errors import identity_server_failed
 from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused, ServerFault
 from homeserver.client.backoff import GATEWAY
-from removal.plan import Step
+from removal.lifecycle import StepFailed
+from removal.plan import SPECS, Step
 from removal.request import Failure, Request
 
 TRIES_AT_IDENTITY_SERVER = 3
+
+
+class Steps(Protocol):
+    """What is needed of the steps."""
+
+    async def is_undone(self, request: Request) -> bool:
+        """Whether the homeserver shows that the account isn't deactivated. Raises: HomeserverError."""
+
+    async def answers(self, request: Request) -> bool:
+        """Whether the homeserver answers other questions about this account."""
 
 
 class Problem(Exception):
@@ -60,3 +73,22 @@ def classify(error: HomeserverError, request: Request, step: Step) -> Problem:
     if isinstance(error, ServerFault) and error.status not in GATEWAY:
         return Problem(Failure.NOT_YET, cause, "broken")  # it is there, and this very question breaks it
     return Problem(Failure.PASSING, cause)
+
+
+async def step_failed(steps: Steps, step: Step, request: Request, problem: Problem) -> StepFailed:
+    """The event that follows from a problem at a step."""
+    undone = False
+    if problem.failure is Failure.NOT_YET and not await steps.answers(request):
+        problem.failure = Failure.PASSING
+    if problem.failure is not Failure.PASSING and SPECS[step].final:
+        with contextlib.suppress(HomeserverError):
+            undone = await steps.is_undone(request)
+    return StepFailed(
+        step,
+        problem.failure,
+        problem.cause,
+        retry_after_ms=None if problem.retry_after is None else int(problem.retry_after * 1000),
+        answer={**problem.answer, **({"remedy": problem.remedy} if problem.remedy else {})},
+        jitter=random.uniform(0.8, 1.2),  # noqa: S311 - jitter
+        undone=undone,
+    )

@@ -7,6 +7,8 @@ with a line in its log ("Failed to part user"), and no API says so.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.failures import Problem
@@ -21,7 +23,20 @@ QUIET = 2.0
 """Seconds without progress after which it is looked whether it is a lasting one."""
 
 
-async def leave_all(accounts: AccountBackend, request: Request, *, pause: float, stalled: float) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How an account is watched that leaves its rooms."""
+
+    first: float = 0.1
+    """Seconds until it is looked again; then longer and longer."""
+    quiet: float = QUIET
+    among: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
+    """Entered while it is watched."""
+
+
+async def leave_all(
+    accounts: AccountBackend, request: Request, *, pause: float, stalled: float, looks: Looks | None = None
+) -> dict[str, Any]:
     """Waits until all rooms are left, and still are a moment later: a profile change shortly before a deactivation can
     make the account join rooms again that it had left. A second deactivation repairs that.
 
@@ -40,8 +55,10 @@ async def leave_all(accounts: AccountBackend, request: Request, *, pause: float,
         Problem, HomeserverError: it can't be told yet.
     """
     repairs = 0
+    looks = looks or Looks()
     while True:
-        left_over = await _until_in_no_room(accounts, request.target_id, stalled)
+        async with looks.among:
+            left_over = await _until_in_no_room(accounts, request.target_id, stalled, looks)
         if left_over:
             await accounts.deactivate(request.target_id, erase=request.options.erase)
             named = [await _named(accounts, room_id) for room_id in left_over[:NAMED]]
@@ -59,16 +76,16 @@ async def leave_all(accounts: AccountBackend, request: Request, *, pause: float,
         await accounts.deactivate(request.target_id, erase=request.options.erase)
 
 
-async def _until_in_no_room(accounts: AccountBackend, user_id: str, stalled: float) -> list[str]:
+async def _until_in_no_room(accounts: AccountBackend, user_id: str, stalled: float, looks: Looks) -> list[str]:
     """The rooms that aren't left; none where all are."""
-    fewest, since, delay, looked = None, asyncio.get_running_loop().time(), 0.1, False
+    fewest, since, delay, looked = None, asyncio.get_running_loop().time(), looks.first, False
     while rooms := await accounts.joined_rooms(user_id):
         quiet = asyncio.get_running_loop().time() - since
         if fewest is None or len(rooms) < fewest:
             fewest, since = len(rooms), asyncio.get_running_loop().time()
         elif quiet > stalled:
             break
-        elif quiet > QUIET and not looked and len(rooms) <= NAMED:
+        elif quiet > looks.quiet and not looked and len(rooms) <= NAMED:
             looked = True  # once for each number of rooms would be often
             if all(version for _, _, version in [await _named(accounts, room_id) for room_id in rooms]):
                 break

@@ -66,11 +66,13 @@ class Messages:
         """The request's own message: sent once, with its reactions, and edited from then on."""
         if request.from_page:
             return  # the page shows it
+        if request.wave_id is not None:
+            return  # one message shows the whole wave
         card = self._txn(request, "card")
         room_id = await outbox.room_of(self._tx, card)
         if room_id is None:
             if request.state is State.AWAITING_CONFIRMATION:
-                content = _message(self._card(request), request.command_event_id, thread=request.thread_root)
+                content = message_content(self._card(request), request.command_event_id, thread=request.thread_root)
                 await self._put(request.room_id, "card", content, request, txn_id=card)
                 if not request.rules.by_reply:
                     for key in YES_NO:
@@ -81,7 +83,7 @@ class Messages:
         if request.kind is Kind.OWN and gone:
             return
         await outbox.drop_untried(self._tx, request.id, "card.edit.")
-        new = _message(self._card(request))
+        new = message_content(self._card(request))
         content = {
             "msgtype": new["msgtype"],
             # For clients that know no edits: the first line only, since the rest stands in the event once more.
@@ -123,12 +125,13 @@ class Messages:
 
     async def announce(self, request: Request, what: Notice, event: Event | None = None) -> None:
         """Sends new messages about a change of a request: some clients don't notify about an edit of the card."""
+        if request.wave_id is not None:
+            return  # what became of a wave's accounts is said together
         values: dict[str, Any] = {"changed": getattr(event, "what", ()), "link": ""}
         if what in (Notice.DONE, Notice.CLOSED):
             values["head"] = await audit.head(self._tx)
-        if what is Notice.LOG_IN_ASKED or (
-            what is Notice.MATRIX_ID_ASKED and request.rules.proved_by is ProvedBy.EITHER
-        ):
+        either = request.rules.proved_by is ProvedBy.EITHER
+        if what is Notice.LOG_IN_ASKED or (either and what is Notice.MATRIX_ID_ASKED):
             values["link"] = await self._link(request)
         for said in messages(request, what):
             here = said.to is To.ROOM
@@ -139,7 +142,7 @@ class Messages:
             there = here and room_id == request.room_id
             # A stolen session could ask in a thread that nobody looks at: what warns the person isn't hidden there.
             in_thread = there and not (request.kind is Kind.OWN and what in _OUTSIDE_THREADS)
-            content = _message(
+            content = message_content(
                 text,
                 request.command_event_id if there else None,
                 thread=request.thread_root if in_thread else "",
@@ -164,7 +167,7 @@ class Messages:
         on_page = request.from_page and request.state is State.AWAITING_CONFIRMATION
         link = await self._link(request) if on_page or request.state is State.AWAITING_LOG_IN else ""
         text = self._texts.render(Template.OWN_STATUS, r=request, link=link)
-        content = _message(text, to.event_id, thread=to.thread_root)
+        content = message_content(text, to.event_id, thread=to.thread_root)
         purpose = f"status.{hashlib.sha256(to.event_id.encode()).hexdigest()[:16]}"
         await self._put(to.room_id, purpose, content, request)
         return request
@@ -192,7 +195,7 @@ class Messages:
             once_per: limits it to one answer of this kind for each value of this, instead of for each message.
         """
         text = self._texts.render(template, **values)
-        content = _message(text, to.event_id, thread=await self._thread_of(to))
+        content = message_content(text, to.event_id, thread=await self._thread_of(to))
         txn_id = self._txn_for(once_per or to.event_id, template)
         await self._put(to.room_id, f"reply.{template}", content, txn_id=txn_id)
 
@@ -225,7 +228,7 @@ class Messages:
             about: what somebody said in this room, in whose thread the message belongs.
         """
         thread = await self._thread_of(about) if about is not None else ""
-        content = _message(self._texts.render(template, **values), thread=thread, mention=mention)
+        content = message_content(self._texts.render(template, **values), thread=thread, mention=mention)
         await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
 
     async def _thread_of(self, said: Incoming) -> str:
@@ -236,6 +239,41 @@ class Messages:
         request = await requests.get(self._tx, sent[0]) if sent is not None and sent[0] is not None else None
         here = request is not None and request.room_id == said.room_id
         return request.thread_root if request is not None and here else said.thread_root
+
+    def render(self, template: Template, /, **values: Any) -> Text:
+        """A text, in the language of this installation."""
+        return self._texts.render(template, **values)
+
+    def txn_id(self, key: str) -> str:
+        """The transaction id that `put` gives to the message of this key."""
+        return f"lethe.{self._instance}.{key}"
+
+    async def put(
+        self,
+        room_id: str,
+        purpose: str,
+        content: dict[str, Any],
+        *,
+        key: str,
+        relates_to: str | None = None,
+        event_type: str = "m.room.message",
+        delay_ms: int = 0,
+    ) -> None:
+        """Puts an event on its way that belongs to no single request.
+
+        Args:
+            key: makes it one event, however often it is put.
+            relates_to: the key of the one that it refers to.
+        """
+        await self._put(
+            room_id,
+            purpose,
+            content,
+            txn_id=self.txn_id(key),
+            relates_to=None if relates_to is None else self.txn_id(relates_to),
+            event_type=event_type,
+            delay_ms=delay_ms,
+        )
 
     async def _put(
         self,
@@ -273,9 +311,10 @@ class Messages:
         return f"lethe.{self._instance}.{hashlib.sha256(key.encode()).hexdigest()[:24]}.{kind}"
 
 
-def _message(
+def message_content(
     text: Text, reply_to: str | None = None, *, thread: str = "", mention: str | None = None
 ) -> dict[str, Any]:
+    """The content of an `m.room.message`; with a mention, it rings."""
     return {
         "msgtype": "m.text" if mention else "m.notice",
         "body": text.body,

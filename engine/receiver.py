@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from engine.unit_of_work import UnitsOfWork
 from removal.incoming import Incoming, Invite, SyncBatch
-from storage import conversations, inbox, meta, requests
+from storage import conversations, inbox, meta, requests, waves
 from storage.database import Transaction
 
 SINCE = "since"
@@ -53,7 +53,8 @@ class Receiver:
         """How long the next sync may wait: not much beyond the end of a prompt, which is told once we've heard all
         that was said until then."""
         async with self._units.database.transaction() as tx:
-            expires_ts = await requests.next_expiry(tx)
+            times = (await requests.next_expiry(tx), await waves.next_wake(tx, 0))
+        expires_ts = min((ts for ts in times if ts is not None), default=None)
         if expires_ts is None:
             return POLL_MS
         left = expires_ts + CLOCKS_DIFFER_MS + 50 - self._units.clock()

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.about import about
-from engine.failures import Problem, classify
+from engine.failures import Problem, classify, step_failed
 from engine.metrics import Stopwatch
 from engine.steps import Steps
 from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Backoff, Outage
 from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
-from removal.plan import SPECS, Kind, Step
+from removal.plan import Kind, Step
 from removal.request import Failure, Request, State
 from storage import inbox, requests
 from storage.database import StorageError
@@ -228,15 +227,15 @@ class Runner:
         except _GivenUp:
             return None
         except Problem as problem:
-            return await self._failed(step, request, problem)
+            return await step_failed(self._steps, step, request, problem)
         except HomeserverError as error:
             self._outage.failed(error)
-            return await self._failed(step, request, classify(error, request, step))
+            return await step_failed(self._steps, step, request, classify(error, request, step))
         except Exception as error:
             # Whatever else went wrong: the outcome is unknown, so it is looked at again.
             log.exception("%s: step %s", request.reference, step)
             unknown = Problem(Failure.PASSING, f"unexpected: {type(error).__name__}, see the log")
-            return await self._failed(step, request, unknown)
+            return await step_failed(self._steps, step, request, unknown)
 
     async def _do(self, step: Step, request: Request) -> dict[str, Any]:
         """Does a step. A redaction, which Synapse does by itself, is followed only while the request goes on.
@@ -262,23 +261,6 @@ class Runner:
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-
-    async def _failed(self, step: Step, request: Request, problem: Problem) -> StepFailed:
-        undone = False
-        if problem.failure is Failure.NOT_YET and not await self._steps.answers(request):
-            problem.failure = Failure.PASSING
-        if problem.failure is not Failure.PASSING and SPECS[step].final:
-            with contextlib.suppress(HomeserverError):
-                undone = await self._steps.is_undone(request)
-        return StepFailed(
-            step,
-            problem.failure,
-            problem.cause,
-            retry_after_ms=None if problem.retry_after is None else int(problem.retry_after * 1000),
-            answer={**problem.answer, **({"remedy": problem.remedy} if problem.remedy else {})},
-            jitter=random.uniform(0.8, 1.2),  # noqa: S311 - jitter
-            undone=undone,
-        )
 
 
 class _GivenUp(Exception):

@@ -149,9 +149,7 @@ class Steps:
 
         Where a removal is given up, a suspension that somebody else had put before stays.
         """
-        snapshot = request.record(Step.SNAPSHOT)
-        before = bool(snapshot and snapshot.answer.get("suspended_before"))
-        if request.state is State.RELEASING and before:
+        if request.state is State.RELEASING and request.suspended_before:
             return {"suspended": True}
         try:
             await self._accounts.suspend(request.target_id, False)
@@ -195,17 +193,16 @@ class Steps:
     async def _proofs(self, request: Request) -> dict[str, bool]:
         user_id, accounts = request.target_id, self._accounts
         user = await self._account(request)
-        profile = await accounts.profile(user_id)
         checks: dict[Proof, Callable[[], Awaitable[bool]]] = {
             Proof.DEACTIVATED: lambda: _is(user.deactivated),
             Proof.ERASED: lambda: _is(user.erased),
             Proof.NO_THREEPIDS: lambda: _is(not user.threepid_media),
             Proof.NO_DEVICES: lambda: _empty(accounts.devices(user_id)),
             Proof.NO_PUSHERS: lambda: _empty(accounts.pushers(user_id)),
-            Proof.NO_ROOMS: lambda: _empty(accounts.joined_rooms(user_id)),
+            Proof.NO_ROOMS: lambda: self._has_no_rooms(user_id),
             Proof.NO_ACCOUNT_DATA: lambda: self._no_account_data(user_id),
             Proof.NO_DISPLAYNAME: lambda: _is(user.displayname is None),
-            Proof.NO_PROFILE: lambda: _is(not profile),
+            Proof.NO_PROFILE: lambda: _empty(accounts.profile(user_id)),
             Proof.NO_MEDIA: lambda: _empty(accounts.media_total(user_id)),
             Proof.MEDIA_QUARANTINED: lambda: self._all_quarantined(user_id),
             Proof.REDACTED: lambda: _is(_redacted(request)),
@@ -223,6 +220,9 @@ class Steps:
             return await self._wait(request)
         waited = request.record(Step.WAIT)
         return waited.answer if waited is not None else {}
+
+    async def _has_no_rooms(self, user_id: str) -> bool:
+        return not await self._accounts.joined_rooms(user_id)
 
     async def _no_account_data(self, user_id: str) -> bool:
         return (await self._accounts.account_data(user_id)).count == 0

@@ -18,6 +18,7 @@ from homeserver.client.clock import REFUSE_MS, HomeserverClock
 from removal import audit_action
 from removal.audit_action import AuditAction
 from removal.facts import Facts
+from removal.ids import wave_reference
 from removal.incoming import Incoming
 from removal.lifecycle import (
     Approved,
@@ -28,6 +29,7 @@ from removal.lifecycle import (
     MatrixIDTyped,
     NoChange,
     Notice,
+    StepDone,
     StepStarted,
     TimePassed,
     decide,
@@ -58,7 +60,7 @@ class UnitOfWork:
         """
         self.tx = tx
         self.now = now
-        self._clock_wrong = clock_wrong
+        self.clock_wrong = clock_wrong
         self.messages = messages
         self.changed: list[tuple[Request, Request]] = []
         """Each request that was changed, before and after."""
@@ -97,7 +99,7 @@ class UnitOfWork:
         A decision with a refusal changes nothing; where a person asked for it, the audit has it all the same.
         """
         decision = decide(request, event, self.now)
-        if self._clock_wrong and isinstance(event, CONSENT) and not decision.refusal:
+        if self.clock_wrong and isinstance(event, CONSENT) and not decision.refusal:
             decision = Decision(request, refusal=NoChange.CLOCK_WRONG)
         why = why or getattr(event, "because", "") or getattr(event, "cause", "")
         if decision.refusal:
@@ -110,7 +112,12 @@ class UnitOfWork:
         self.changed.append((request, saved))
         decision = replace(decision, request=saved)
         # No row for the start of a step: the request holds it, and the audit gets its outcome.
-        if not isinstance(event, StepStarted) and (not isinstance(event, TimePassed) or decision.say):
+        news = not isinstance(event, StepStarted) and (not isinstance(event, TimePassed) or bool(decision.say))
+        if saved.wave_id is not None and isinstance(event, StepDone):
+            news = (
+                saved.state is not State.RUNNING
+            )  # the last row has all steps: twenty thousand times ten are too many
+        if news:
             await self.audit(audit_action.of_change(event), saved, actor=actor, why=why, **_public(event, decision))
         await self.messages.show_card(saved)
         for what in decision.say:
@@ -191,8 +198,11 @@ class UnitsOfWork:
         return self.clock() >= ts and (self._compared is None or self._compared.local() >= ts)
 
     @asynccontextmanager
-    async def begin(self, event: Incoming | None = None) -> AsyncIterator[UnitOfWork]:
+    async def begin(self, event: Incoming | None = None, *, quiet: bool = False) -> AsyncIterator[UnitOfWork]:
         """One transaction. With `event`, the event counts as handled once it is committed.
+
+        Args:
+            quiet: wakes nobody: there is work for nobody else in it.
 
         Raises:
             StorageError: it couldn't be committed, and so nothing of it happened.
@@ -208,7 +218,7 @@ class UnitsOfWork:
             for before, after in unit.changed:
                 self._observe(before, after)
         # A unit that changed nothing wakes nobody: the runner looks in units, and would wake itself without end.
-        if tx.changed:
+        if tx.changed and not quiet:
             await self.notify()
 
     async def notify(self) -> None:
@@ -238,4 +248,7 @@ def _public(event: Event, decision: Decision) -> dict[str, Any]:
     public.update({key: value for key, value in answer.items() if isinstance(value, bool | int | str)})
     if "proofs" in answer:
         public["proofs"] = answer["proofs"]
+    if decision.request.wave_id is not None:
+        public["wave"] = wave_reference(decision.request.wave_id)
+        public["steps"] = [[record.step, record.state, record.ended_ts] for record in decision.request.steps]
     return public

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from homeserver.accounts.sole_admin import sole_admin_rooms
 from homeserver.client.rooms import Rooms, RoomState
 from removal.facts import Facts
 from removal.ids import InvalidUserID, UserID
+from removal.power import MEMBER, POWER_LEVELS
 from removal.protection import Refusal, Surroundings, refuse_account, refuse_name
 
 COUNT_SECONDS = 2.0
@@ -95,6 +97,36 @@ class Authority:
     async def admin_room(self) -> AdminRoom:
         """Raises: HomeserverError."""
         return AdminRoom(self.admin_room_id, await self._rooms.state(self.admin_room_id), self.policy)
+
+    async def moderator_since(self, room: AdminRoom, user_id: str, until_ts: int) -> int | None:
+        """Since when somebody has been a moderator, by the times of the room's own state events.
+
+        Args:
+            until_ts: as far back as it matters, milliseconds since 1970.
+
+        Returns:
+            Milliseconds since 1970, not exact before `until_ts`; None where it can't be told, or they are none.
+
+        Raises:
+            HomeserverError: it can't be asked.
+        """
+        if not room.is_moderator(user_id):
+            return None
+
+        def joined(content: Mapping[str, Any]) -> bool:
+            return content.get("membership") == "join"
+
+        def entitled(content: Mapping[str, Any]) -> bool:
+            users = content.get("users")
+            power = users.get(user_id) if isinstance(users, Mapping) else None
+            power = content.get("users_default", 0) if power is None else power
+            return isinstance(power, int) and power >= self.policy.power_level
+
+        since = await self._rooms.true_since(room.room_id, MEMBER, user_id, joined, until_ts)
+        if since is None or user_id in self.policy.users or user_id in room.state.creators:
+            return since
+        by_power = await self._rooms.true_since(room.room_id, POWER_LEVELS, "", entitled, until_ts)
+        return None if by_power is None else max(since, by_power)
 
     async def room(self, room_id: str) -> RoomState:
         """Any room that the bot is in, as it is now. Raises: HomeserverError."""

@@ -7,6 +7,7 @@ others to decide. What it can't read it returns as a `UsageError`, which holds n
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import unicodedata
@@ -18,7 +19,7 @@ from enum import StrEnum
 
 from handlers.links import LinkKind
 from handlers.message import DASHES, Message, Word
-from removal.ids import USER_ID_MAX_BYTES, InvalidUserID, UserID, parse_reference
+from removal.ids import USER_ID_MAX_BYTES, InvalidUserID, UserID, parse_reference, parse_wave_reference
 from removal.times import parse_duration, parse_moment
 
 MAX_TEXT = 500
@@ -32,16 +33,27 @@ class Kind(StrEnum):
     USER = "user"  # @user (this server), a full Matrix ID, a pill, a matrix.to or matrix: link → UserID
     ROOM = "room"  # an id, an address, a link → str
     REFERENCE = "reference"  # R7 → int
+    WAVE = "wave"  # B3 → WaveNumber
+    ANY_REFERENCE = "any_reference"  # either of the two
     WORD = "word"  # one word or quoted text → str
     TEXT = "text"  # quoted text, or all words up to the next option → str
     DURATION = "duration"  # 7d, 1h30m → timedelta
+    PAST = "past"  # 2h (ago) → timedelta, 2026-12-24 → datetime in UTC
     MOMENT = "moment"  # 2026-12-24, 2026-12-24T18:00Z → datetime in UTC
 
 
-_EXAMPLES = {Kind.USER: "@user", Kind.ROOM: "#room", Kind.REFERENCE: "R7"}
+_EXAMPLES = {Kind.USER: "@user", Kind.ROOM: "#room", Kind.REFERENCE: "R7", Kind.WAVE: "B3", Kind.ANY_REFERENCE: "R7"}
 """An argument as people would write it."""
 
-Value = UserID | str | int | bool | timedelta | datetime
+
+@dataclass(frozen=True, slots=True)
+class WaveNumber:
+    """The number of a wave."""
+
+    number: int
+
+
+Value = UserID | tuple[UserID, ...] | WaveNumber | str | int | bool | timedelta | datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,8 @@ class Argument:
     name: str
     kind: Kind
     required: bool = True
+    many: bool = False
+    """Accounts only: as many as there are; the last argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,8 @@ class Option:
     """What usage shows for the value; the kind in capitals where it's left out."""
     excludes: tuple[str, ...] = ()
     """Options that contradict this one. One side declares it, both are refused."""
+    many: bool = False
+    """It chooses among many accounts, or is about many at once: help folds it away."""
 
     @property
     def shown(self) -> str:
@@ -89,7 +105,9 @@ class Problem(StrEnum):
     NOT_A_USER = "not_a_user"  # typed, name, why, nearest: the Matrix ID that was perhaps meant
     NOT_A_ROOM = "not_a_room"  # typed, name
     NOT_A_REFERENCE = "not_a_reference"  # typed, name
+    NOT_A_WAVE = "not_a_wave"  # typed, name
     NOT_A_DURATION = "not_a_duration"  # typed, name
+    NOT_A_PAST = "not_a_past"  # typed, name
     NOT_A_MOMENT = "not_a_moment"  # typed, name
     STRANGE_CHARACTERS = "strange_characters"  # typed, name, code_points, nearest
     CONFLICT = "conflict"  # name, ids: what the text says (perhaps nothing) and what its formatting does
@@ -155,6 +173,16 @@ class Parsed:
         assert isinstance(value, UserID)  # noqa: S101 - the parser made it by the declaration
         return value
 
+    def users(self, name: str) -> tuple[UserID, ...]:
+        """The accounts that an argument names which takes several; none where nothing was given."""
+        value = self.values.get(name)
+        return value if isinstance(value, tuple) else ()
+
+    def wave(self, name: str) -> int | None:
+        """The wave's number, None where a request was named."""
+        value = self.values.get(name)
+        return value.number if isinstance(value, WaveNumber) else None
+
     def optional_user(self, name: str) -> UserID | None:
         """The account that an optional argument or an option names."""
         return self.user(name) if name in self.values else None
@@ -199,7 +227,8 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 def usage(command: Command, prefix: str) -> str:
     """The line that shows how to write it: `!deactivate <user> [--erase] [--reason TEXT]`."""
-    arguments = [f"<{arg.name}>" if arg.required else f"[{arg.name}]" for arg in command.arguments]
+    shown = [(arg, f"{arg.name} …" if arg.many else arg.name) for arg in command.arguments]
+    arguments = [f"<{name}>" if arg.required else f"[{name}]" for arg, name in shown]
     return " ".join([prefix + command.name, *arguments, *(f"[{option.shown}]" for option in command.options)])
 
 
@@ -268,6 +297,15 @@ def _place(
             if argument.required:
                 return UsageError(Problem.MISSING_ARGUMENT, argument.name)
             break
+        if argument.many:
+            users = [read_user(word, server_name, argument.name) for word in plain]
+            wrong = next((user for user in users if isinstance(user, UsageError)), None)
+            if wrong is not None:
+                return wrong
+            values[argument.name] = tuple(user for user in users if isinstance(user, UserID))
+            written[argument.name] = _joined(plain)
+            plain = []
+            break
         count = len(plain) if argument.kind is Kind.TEXT else 1
         found = _value(argument.name, argument.kind, plain[:count], server_name)
         if isinstance(found, UsageError):
@@ -317,6 +355,18 @@ def _value(name: str, kind: Kind, words: list[Word], server_name: str) -> Value 
             return _room(words[0], server_name, name)
         case Kind.REFERENCE:
             return parse_reference(_bare(text)) or UsageError(Problem.NOT_A_REFERENCE, name, _short(text))
+        case Kind.WAVE | Kind.ANY_REFERENCE:
+            wave = parse_wave_reference(_bare(text))
+            if wave is not None:
+                return WaveNumber(wave)
+            request = parse_reference(_bare(text)) if kind is Kind.ANY_REFERENCE else None
+            problem = Problem.NOT_A_REFERENCE if kind is Kind.ANY_REFERENCE else Problem.NOT_A_WAVE
+            return request or UsageError(problem, name, _short(text))
+        case Kind.PAST:
+            for parse_it in (parse_duration, parse_moment):
+                with contextlib.suppress(ValueError, OverflowError):
+                    return parse_it(text)
+            return UsageError(Problem.NOT_A_PAST, name, _short(text))
         case Kind.DURATION | Kind.MOMENT:
             try:
                 return parse_duration(text) if kind is Kind.DURATION else parse_moment(text)

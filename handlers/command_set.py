@@ -118,7 +118,7 @@ class Commands(Generic[CommandT]):
                     words=self._words,
                     name=found.name,
                     usage=self._shown(found),
-                    options=[(option.shown, option.name) for option in found.options],
+                    options=found.options,
                 )
 
 

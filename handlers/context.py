@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from config import Settings
@@ -9,9 +10,15 @@ from engine.unit_of_work import UnitsOfWork
 from handlers.authority import AdminRoom, Authority
 from handlers.called import Called
 from handlers.command import Parsed
+from handlers.message import Message
 from homeserver.accounts.backend import AccountBackend
 from homeserver.client.files import Files
 from removal.incoming import Incoming
+
+
+async def no_event(room_id: str, event_id: str) -> Incoming | None:
+    """Where nothing that was said before can be read."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,11 @@ class Context:
     accounts: AccountBackend
     settings: Settings
     files: Files
+    event: Callable[[str, str], Awaitable[Incoming | None]] = no_event
+    """An event of a room (room_id, event_id), decrypted; None where there is none that can be read.
+
+    Raises: HomeserverError.
+    """
 
     @property
     def bot_id(self) -> str:
@@ -51,6 +63,8 @@ class ModeratorCommand:
     parsed: Parsed
     room: AdminRoom
     """The admin room as it was when the command was authorised."""
+    message: Message | None = None
+    """What was read of the event."""
 
     @property
     def by(self) -> str:

@@ -79,6 +79,10 @@ class Message:
     bare: tuple[Word, ...] = ()
     """Where the command's name stands without the prefix before it, after the bot's name or a blank: those words. It
     may be no command then."""
+    lines: tuple[str, ...] = ()
+    """The list under a command, line by line; its lines aren't among the words then."""
+    has_file: bool = False
+    """Whether this is the caption of a file that was uploaded."""
 
     def as_talk(self) -> Message:
         """The same, where the bare words are no command's name."""
@@ -99,8 +103,14 @@ def read(content: dict[str, Any], prefix: str, called: Called | None = None) -> 
         called: the names under which the bot may be addressed; at the beginning they are left out.
 
     Returns:
-        None where it's no text that somebody wrote: notices, emotes, files, content without a body.
+        None where it's no text that somebody wrote: notices, emotes, files without a caption, content without a body.
     """
+    has_file = content.get("msgtype") == "m.file"
+    if has_file:
+        # A caption is the body where the file's name stands beside it ("Media captions").
+        if not isinstance(content.get("filename"), str) or content["filename"] == content.get("body"):
+            return None
+        content = {**content, "msgtype": "m.text"}
     relation = content.get("m.relates_to")
     relation = relation if isinstance(relation, dict) else {}
     if relation.get("rel_type") == "m.replace" or "m.new_content" in content:
@@ -114,9 +124,10 @@ def read(content: dict[str, Any], prefix: str, called: Called | None = None) -> 
     answered = None if falls_back else relation.get("m.in_reply_to")
     reply_to = answered.get("event_id") if isinstance(answered, dict) else None
     message = _read_text(content, prefix, called, is_reply=answered is not None)
-    if message is None or not isinstance(reply_to, str) or _SURROGATE.search(reply_to):
-        return message
-    return replace(message, reply_to=reply_to)
+    if message is None:
+        return None
+    known = isinstance(reply_to, str) and not _SURROGATE.search(reply_to)
+    return replace(message, reply_to=reply_to if known else None, has_file=has_file)
 
 
 def _read_text(content: dict[str, Any], prefix: str, called: Called | None, *, is_reply: bool) -> Message | None:
@@ -134,7 +145,7 @@ def _read_text(content: dict[str, Any], prefix: str, called: Called | None, *, i
         pieces, pill = _without_pill(pieces, called, prefix)
         rest = after_address(body, replace(called, names=(*called.names, pill)) if pill else called, prefix)
         body, addressed = (body, False) if rest is None else (rest, True)
-    plain = _message([body], prefix, addressed=addressed)
+    plain = _with_lines(body, prefix, addressed=addressed)
     if not linked:
         return plain
     if pill and not addressed:
@@ -149,6 +160,18 @@ def _read_text(content: dict[str, Any], prefix: str, called: Called | None, *, i
 
 def _links(pieces: list[_Piece]) -> bool:
     return any(isinstance(piece, _Anchor) and piece.link.kind is not LinkKind.EVENT for piece in pieces)
+
+
+def _with_lines(body: str, prefix: str, *, addressed: bool) -> Message:
+    """A message whose first line is a command and under which a list of accounts stands, or all of it as words."""
+    head, _, rest = body.partition("\n")
+    lines = rest.splitlines()
+    listed = sum(line.lstrip(" \t\"'").startswith("@") for line in lines) > 1
+    if listed or any(line.lstrip().startswith("```") for line in lines):
+        message = _message([head], prefix, addressed=addressed)
+        if message.command is not None:
+            return replace(message, lines=tuple(lines))
+    return _message([body], prefix, addressed=addressed)
 
 
 def _whole(text: str) -> str:

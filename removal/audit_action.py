@@ -72,6 +72,9 @@ class AuditAction(StrEnum):
     REACTION_REFUSED = "ReactionRefused"
     REFUSED = "Refused"
     REQUESTED = "Requested"
+    WAVE_CHANGED = "WaveChanged"
+    WAVE_OPENED = "WaveOpened"
+    WAVE_UNCHANGED = "WaveUnchanged"
     UPGRADE_NOT_FOLLOWED = "UpgradeNotFollowed"
 
 

@@ -25,6 +25,7 @@ FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """What a keyboard for Chinese, Japanese or Korean makes of ASCII."""
 _NAME = re.compile(r"[A-Za-z0-9._=/+-]+")
 _REFERENCE = re.compile(r"[Rr]([1-9][0-9]{0,17})")
+_WAVE_REFERENCE = re.compile(r"[Bb]([1-9][0-9]{0,17})")
 
 
 class InvalidUserID(ValueError):
@@ -112,4 +113,15 @@ def reference(request_id: int) -> str:
 def parse_reference(text: str) -> int | None:
     """The number of a typed reference (`R7`, `r7`), or None where it is none."""
     found = _REFERENCE.fullmatch(text.strip())
+    return int(found.group(1)) if found else None
+
+
+def wave_reference(wave_id: int) -> str:
+    """The name people use for a wave: `B` and its number."""
+    return f"B{wave_id}"
+
+
+def parse_wave_reference(text: str) -> int | None:
+    """The number of a typed reference of a wave (`B3`, `b3`), or None where it is none."""
+    found = _WAVE_REFERENCE.fullmatch(text.strip())
     return int(found.group(1)) if found else None

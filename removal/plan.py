@@ -121,8 +121,10 @@ STEPS: tuple[StepSpec, ...] = (
 SPECS = {spec.step: spec for spec in STEPS}
 
 
-def steps_for(kind: Kind, options: Options) -> tuple[Step, ...]:
+def steps_for(kind: Kind, options: Options, *, in_wave: bool = False) -> tuple[Step, ...]:
     """The steps of this removal, in order.
+
+    In a wave all accounts are suspended before anything else happens, so that the wave stops.
 
     A person's own account works as usual until the last moment: it is suspended, and its third-party ids are taken
     off, only right before it is deactivated.
@@ -133,6 +135,9 @@ def steps_for(kind: Kind, options: Options) -> tuple[Step, ...]:
         chosen = [step for step in chosen if step not in late]
         at = chosen.index(Step.DEACTIVATE)
         chosen[at:at] = late
+    if in_wave:
+        chosen.remove(Step.SUSPEND)
+        chosen.insert(0, Step.SUSPEND)
     return tuple(chosen)
 
 

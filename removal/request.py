@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -84,6 +84,10 @@ class StepState(StrEnum):
     STARTED = "started"
     DONE = "done"
     FAILED = "failed"
+
+
+def _flat(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 _MAY_HAVE_ACTED = frozenset({StepState.STARTED, StepState.DONE})
@@ -169,6 +173,8 @@ class Request:
     """RELEASING: the state that follows."""
     ended_by: str | None = None
     ended_because: str = ""
+    wave_id: int | None = None
+    """The wave (removal.wave) that it belongs to: what is said of it is said there."""
     version: int = 0
 
     @property
@@ -244,9 +250,19 @@ class Request:
         """The same request, with one step's record replaced."""
         return replace(self, steps=tuple(record if r.step is record.step else r for r in self.steps))
 
+    @property
+    def suspended_before(self) -> bool:
+        """Whether somebody else had suspended the account before: then it stays so where the removal is given up."""
+        if self.wave_id is not None:
+            return self.facts.suspended  # a wave suspends before it takes the snapshot
+        snapshot = self.record(Step.SNAPSHOT)
+        return bool(snapshot and snapshot.answer.get("suspended_before"))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for storage."""
-        return asdict(self)
+        # Not `asdict`, which copies every value: it would be most of what a wave costs.
+        nested = {name: _flat(getattr(self, name)) for name in ("options", "rules", "facts")}
+        return {**_flat(self), **nested, "steps": [_flat(record) for record in self.steps]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Request:

@@ -25,7 +25,7 @@ def export(rows: Iterable[AuditRow], form: str, *, header: bool = True) -> str:
     for row in rows:
         plain = _plain(row)
         plain["details"] = json.dumps(plain["details"], ensure_ascii=False)
-        writer.writerow({key: _harmless(value) for key, value in plain.items()})
+        writer.writerow({key: harmless(value) for key, value in plain.items()})
     return out.getvalue()
 
 
@@ -44,6 +44,6 @@ def _plain(row: AuditRow) -> dict[str, object]:
     }
 
 
-def _harmless(value: object) -> object:
+def harmless(value: object) -> object:
     """A cell that no spreadsheet takes for a formula: Matrix IDs begin with @, which some do."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

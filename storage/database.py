@@ -53,6 +53,10 @@ class Transaction:
         async with self._connection.execute(sql, values) as cursor:
             return list(await cursor.fetchall())
 
+    async def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
+        """Runs a statement once for each of `values`."""
+        await self._connection.executemany(sql, values)
+
     async def script(self, statements: Iterable[str]) -> None:
         for statement in statements:
             await self._connection.execute(statement)

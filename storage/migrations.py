@@ -98,7 +98,39 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE INDEX inbox_rooms ON inbox (room_id, seq) WHERE status = 'pending';
     """,
-    # 3: the page: one-time links to it, browsers on their way over it, and log-ins whose device isn't seen gone yet
+    # 3: waves, many accounts that are decided on at once
+    """
+    CREATE TABLE waves (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        state TEXT NOT NULL,
+        open INTEGER NOT NULL,
+        untold INTEGER NOT NULL DEFAULT 0,
+        created_ts INTEGER NOT NULL,
+        wake_ts INTEGER,
+        version INTEGER NOT NULL,
+        data TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX waves_open ON waves (open, id) WHERE open = 1;
+    CREATE INDEX waves_untold ON waves (untold, id) WHERE untold = 1;
+    CREATE INDEX waves_wake ON waves (wake_ts) WHERE wake_ts IS NOT NULL;
+
+    CREATE TABLE wave_members (
+        wave_id INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        request_id INTEGER,
+        detail TEXT,
+        PRIMARY KEY (wave_id, user_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX wave_members_state ON wave_members (wave_id, state);
+    CREATE INDEX wave_members_at_work ON wave_members (state) WHERE state IN ('running', 'releasing');
+    ALTER TABLE requests ADD COLUMN wave_id INTEGER;
+    -- Those of a wave, thousands of them, are found by their wave.
+    DROP INDEX requests_open;
+    CREATE INDEX requests_open ON requests (open, id) WHERE open = 1 AND wave_id IS NULL;
+    CREATE INDEX requests_single ON requests (id) WHERE wave_id IS NULL;
+    """,
+    # 4: the page: one-time links to it, browsers on their way over it, and log-ins whose device isn't seen gone yet
     """
     CREATE TABLE links (
         hash TEXT PRIMARY KEY, request_id INTEGER NOT NULL, user_id TEXT NOT NULL, expires_ts INTEGER NOT NULL

@@ -104,6 +104,17 @@ async def drop_untried(tx: Transaction, request_id: int, purpose_prefix: str) ->
     )
 
 
+async def drop_untried_in(tx: Transaction, room_id: str, purpose_prefix: str) -> None:
+    """The same for messages that belong to no single request."""
+    await tx.run(
+        "UPDATE outbox SET status = 'dropped', content = NULL "
+        "WHERE room_id = ? AND status = 'pending' AND attempts = 0 AND substr(purpose, 1, ?) = ?",
+        room_id,
+        len(purpose_prefix),
+        purpose_prefix,
+    )
+
+
 async def room_of(tx: Transaction, txn_id: str) -> str | None:
     """The room that a message is for; None where there is no such message."""
     row = await tx.one("SELECT room_id FROM outbox WHERE txn_id = ?", txn_id)
@@ -123,10 +134,10 @@ async def sent_as(tx: Transaction, event_id: str) -> tuple[int | None, str, str]
 
 
 async def request_waiting_in(tx: Transaction, room_id: str) -> bool:
-    """Whether a request's message for this room isn't known to be sent; edits and reactions don't count."""
+    """Whether a request's or wave's message for this room isn't known to be sent; edits and reactions don't count."""
     row = await tx.one(
-        "SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' AND request_id IS NOT NULL "
-        "AND relates_to IS NULL LIMIT 1",
+        "SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' "
+        "AND (request_id IS NOT NULL OR substr(purpose, 1, 5) = 'wave.') AND relates_to IS NULL LIMIT 1",
         room_id,
     )
     return row is not None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from removal.lifecycle import wake_ts
 from removal.request import ENDED, UNCONFIRMED, Request, State
 from storage.database import Row, StorageError, Transaction
+from storage.packing import pack, unpack
 
 
 async def add(tx: Transaction, request: Request) -> Request:
@@ -29,33 +30,43 @@ async def add(tx: Transaction, request: Request) -> Request:
 async def save(tx: Transaction, request: Request) -> Request:
     """Stores a request as it is now. Its version must be the one stored: no change is overwritten unseen."""
     newer = replace(request, version=request.version + 1)
+    data = newer.to_dict()
     changed = await tx.run(
-        "UPDATE requests SET state = ?, room_id = ?, open = ?, confirmed_ts = ?, wake_ts = ?, version = ?, data = ? "
-        "WHERE id = ? AND version = ?",
+        "UPDATE requests SET state = ?, room_id = ?, open = ?, confirmed_ts = ?, wake_ts = ?, version = ?, data = ?, "
+        "wave_id = ? WHERE id = ? AND version = ?",
         newer.state,
         newer.room_id,
         int(newer.state not in ENDED),
         newer.confirmed_ts,
-        wake_ts(newer),
+        None if newer.wave_id is not None else wake_ts(newer),  # those are woken by their wave
         newer.version,
-        json.dumps(newer.to_dict()),
+        json.dumps(data) if newer.wave_id is None else pack(data),
+        newer.wave_id,
         newer.id,
         request.version,
     )
     if changed != 1:
         raise StorageError(f"{request.reference} was changed by somebody else in between")
+    if newer.wave_id is not None:
+        await tx.run(
+            "UPDATE wave_members SET state = ? WHERE wave_id = ? AND user_id = ? AND request_id = ?",
+            newer.state,
+            newer.wave_id,
+            newer.target_id,
+            newer.id,
+        )
     return newer
 
 
 async def get(tx: Transaction, request_id: int) -> Request | None:
     row = await tx.one("SELECT data FROM requests WHERE id = ?", request_id)
-    return _request(row) if row else None
+    return read(row) if row else None
 
 
 async def open_for(tx: Transaction, target_id: str) -> list[Request]:
     """The requests for this account that haven't ended, oldest first."""
     rows = await tx.all("SELECT data FROM requests WHERE target_id = ? AND open = 1 ORDER BY id", target_id)
-    return [_request(row) for row in rows]
+    return [read(row) for row in rows]
 
 
 async def due(tx: Transaction, now: int) -> list[Request]:
@@ -63,7 +74,7 @@ async def due(tx: Transaction, now: int) -> list[Request]:
     rows = await tx.all(
         "SELECT data FROM requests WHERE wake_ts IS NOT NULL AND wake_ts <= ? ORDER BY wake_ts LIMIT 500", now
     )
-    return [_request(row) for row in rows]
+    return [read(row) for row in rows]
 
 
 async def next_wake(tx: Transaction, after: int) -> int | None:
@@ -76,15 +87,15 @@ async def next_expiry(tx: Transaction) -> int | None:
     """When the next unconfirmed request ends, or should have."""
     marks = ", ".join("?" for _ in UNCONFIRMED)
     row = await tx.one(
-        f"SELECT MIN(wake_ts) AS ts FROM requests WHERE open = 1 AND state IN ({marks})",  # noqa: S608 - marks only
+        f"SELECT MIN(wake_ts) AS ts FROM requests WHERE open = 1 AND wave_id IS NULL AND state IN ({marks})",  # noqa: S608 - marks only
         *UNCONFIRMED,
     )
     return row["ts"] if row else None
 
 
 async def listing(tx: Transaction, *, only_open: bool, limit: int, room_id: str | None = None) -> list[Request]:
-    """The newest requests first; with `room_id` only those asked for there."""
-    where = ["1 = 1"]
+    """The newest requests first, those of waves left out; with `room_id` only those asked for there."""
+    where = ["wave_id IS NULL"]
     values: list[str | int] = []
     if only_open:
         where.append("open = 1")
@@ -96,7 +107,7 @@ async def listing(tx: Transaction, *, only_open: bool, limit: int, room_id: str 
         *values,
         limit,
     )
-    return [_request(row) for row in rows]
+    return [read(row) for row in rows]
 
 
 async def confirmed_since(tx: Transaction, requester_id: str, since_ts: int) -> int:
@@ -117,14 +128,15 @@ async def of_requester(tx: Transaction, requester_id: str, since_ts: int, kind: 
         since_ts,
         kind,
     )
-    return [_request(row) for row in rows]
+    return [read(row) for row in rows]
 
 
 async def in_state(tx: Transaction, state: State) -> list[Request]:
-    """Every open request in this state, oldest first."""
-    rows = await tx.all("SELECT data FROM requests WHERE open = 1 AND state = ? ORDER BY id", state)
-    return [_request(row) for row in rows]
+    """Every open request in this state, oldest first; those of waves left out."""
+    rows = await tx.all("SELECT data FROM requests WHERE open = 1 AND state = ? AND wave_id IS NULL ORDER BY id", state)
+    return [read(row) for row in rows]
 
 
-def _request(row: Row) -> Request:
-    return Request.from_dict(json.loads(row["data"]))
+def read(row: Row) -> Request:
+    """The request in a row's `data`."""
+    return Request.from_dict(unpack(row["data"]))

@@ -50,11 +50,15 @@ _WORDS = [
     "--in", "7d", "--at", "2030-01-01", "--dry-run", "--handover", "--since", "--all", "--request", "\"", "'", "“",
     TARGET, "@target", MODERATOR, MEMBER, f"https://matrix.to/#/{TARGET}", "matrix:u/target:lethe.test", "> quoted",
     "#room:lethe.test",
+    "!exclude", "!pause", "!resume", "!receipt", "B1", "B2", "B0", "1000", "1,000", "--match", "'x*'", "--never-joined",
+    "--registered-after", "2h", "--no-messages", "--ip-of", "--now", "\n", "\n```\n", f"\n{TARGET}\n{MEMBER}\n# x\n",
 ]  # fmt: skip
 _COMMANDS = [
     "!help", "!help deactivate", f"!deactivate {TARGET}", f"!deactivate {TARGET} --erase --reason x",
     f"!deactivate {TARGET} --in 7d", f"!deactivate {TARGET} --dry-run", "!requests --all", "!status R1", "!receipt R1",
     "!audit", "!cancel R1", "!deactivate", "!deactivate --erase --keep-media", "!mydata", "yes R1", MEMBER,
+    f"!deactivate {TARGET} {MEMBER}", f"!deactivate\n{TARGET}\n{MEMBER}\n", "!deactivate --match 'x*'", "yes B1",
+    "B1 7", "!status B1", f"!status B1 {TARGET}", f"!exclude B1 {TARGET}", "!pause B1", "!cancel B1",
 ]  # fmt: skip
 
 

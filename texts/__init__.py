@@ -122,12 +122,14 @@ class Texts:
 
         self._environment.filters.update(
             code=_code, quoted=_quoted, sentence=_sentence, short=_short, whole=_whole,
-            linked=_linked, listed=lambda each: _listed(formats, each), time=formats.time, minute=formats.minute, day=formats.day,
+            linked=_linked, listed=lambda each: _listed(formats, each),
+            time=formats.time, minute=formats.minute, day=formats.day,
             until=formats.until, date=formats.date, span=formats.span, ago=formats.ago,
         )  # fmt: skip
         self._environment.globals.update(
             gettext=gettext, ngettext=ngettext, word=self.word, words=self.words, prefix=prefix, ref=reference,
-            can_close=can_close, language=language.replace("_", "-"), direction=catalogue.locale.text_direction,
+            can_close=can_close, language=language.replace("_", "-"),
+            direction=Markup('dir="{}"').format(catalogue.locale.text_direction),
         )  # fmt: skip
 
     def word(self, group: Group, key: str | Enum, /, **values: Any) -> Markup:

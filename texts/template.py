@@ -62,6 +62,10 @@ class Template(StrEnum):
     UPGRADE = "upgrade"
     USAGE_ERROR = "usage_error"
     WATCH = "watch"
+    WAVE_CARD = "wave_card"
+    WAVE_LIST = "wave_list"
+    WAVE_MEMBER = "wave_member"
+    WAVE_SAID = "wave_said"
 
 
 class Page(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from config import Settings
 from engine.unit_of_work import UnitsOfWork
@@ -123,7 +123,7 @@ class Asking:
         """A page."""
         html = self.texts.page(
             page,
-            path=lambda path: Markup(escape(self.place.path(path))),
+            path=lambda path: escape(self.place.path(path)),
             server=self.place.server_name,
             csrf=self.csrf if self.visit is not None else "",
             **values,

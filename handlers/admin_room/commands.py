@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from handlers.admin_room import approval, audit, deactivate, moderators, receipt, requests
+from handlers.admin_room import approval, audit, deactivate, moderators, receipt, requests, wave_commands
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import ModeratorCommand
 
 REFERENCE = Argument("reference", Kind.REFERENCE)
 REASON = Option("--reason", Kind.TEXT)
+ANY_REFERENCE = Argument("reference", Kind.ANY_REFERENCE)
+WAVE = Argument("reference", Kind.WAVE)
+SOMEBODY = Argument("user", Kind.USER, required=False)
 
 
 def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
@@ -20,7 +23,7 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
             (
                 Command(
                     "deactivate",
-                    arguments=(Argument("user", Kind.USER),),
+                    arguments=(Argument("user", Kind.USER, required=False, many=True),),
                     options=(
                         Option("--erase"),
                         Option("--redact"),
@@ -32,16 +35,29 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
                         Option("--in", Kind.DURATION, value_name="7d"),
                         Option("--at", Kind.MOMENT, value_name="DATE", excludes=("--in",)),
                         Option("--dry-run"),
+                        Option("--match", Kind.WORD, value_name="'spam*'", many=True),
+                        Option("--registered-after", Kind.PAST, value_name="2h|DATE", many=True),
+                        Option("--registered-before", Kind.PAST, value_name="2h|DATE", many=True),
+                        Option("--never-joined", many=True),
+                        Option("--no-messages", many=True),
+                        Option("--ip-of", Kind.USER, many=True),
+                        Option("--now", excludes=("--in", "--at"), many=True),
                     ),
                 ),
                 deactivate.deactivate,
             ),
             (Command("requests", options=(Option("--all"),)), requests.listing),
-            (Command("status", arguments=(REFERENCE,)), requests.status),
-            (Command("receipt", arguments=(REFERENCE,)), receipt.receipt),
-            (Command("cancel", arguments=(REFERENCE,), options=(REASON,)), requests.cancel),
-            (Command("retry", arguments=(REFERENCE,)), requests.retry),
+            (
+                Command("status", arguments=(ANY_REFERENCE, Argument("user", Kind.USER, required=False))),
+                requests.status,
+            ),
+            (Command("cancel", arguments=(ANY_REFERENCE,), options=(REASON,)), requests.cancel),
+            (Command("retry", arguments=(ANY_REFERENCE,)), requests.retry),
             (Command("close", arguments=(REFERENCE,), options=(REASON,)), requests.close),
+            (Command("exclude", arguments=(WAVE, Argument("user", Kind.USER, many=True))), wave_commands.exclude),
+            (Command("pause", arguments=(WAVE,)), wave_commands.pause),
+            (Command("resume", arguments=(WAVE,)), wave_commands.resume),
+            (Command("receipt", arguments=(ANY_REFERENCE,)), receipt.receipt),
             (Command("approve", arguments=(REFERENCE,)), approval.approve),
             (Command("refuse", arguments=(REFERENCE,), options=(REASON,)), approval.refuse),
             (Command("accept", arguments=(Argument("user", Kind.USER),)), moderators.accept),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.unit_of_work import UnitOfWork
-from handlers.admin_room import approval
+from engine.wave_unit import card_of
+from handlers.admin_room import approval, wave_answers
 from handlers.admin_room.deactivate import HOUR_MS
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.authority import AdminRoom
@@ -24,13 +25,16 @@ from texts import Template
 async def reacted(context: Context, event: Incoming, identities: ModeratorIdentities) -> bool:
     """A reaction in the admin room. False where it can't be told yet what it stands under. Raises: HomeserverError."""
     found = annotation(event)
-    if found is None or found[1] not in YES | NO | LOOKS_LIKE_YES:
+    if found is None or found[1] not in YES | NO | LOOKS_LIKE_YES | wave_answers.CONTROLS:
         return await context.done(event)
     target_event_id, key = found
     async with context.units.begin() as unit:
         sent = await outbox.sent_as(unit.tx, target_event_id)
         early = sent is None and await outbox.request_waiting_in(unit.tx, event.room_id)
         request = await requests.get(unit.tx, sent[0]) if sent and sent[0] is not None else None
+    card = card_of(sent[1]) if sent and sent[2] == event.room_id else None
+    if card is not None:
+        return await wave_answers.reacted(context, event, card, key, identities)
     if not early and (request is None or sent is None or sent[2] != event.room_id):
         return await context.done(event)
     room = await context.authority.admin_room()
@@ -39,6 +43,8 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
     if request is None or sent is None:
         return False  # it may belong to a message of ours whose event_id we don't know yet
     asks_approval = request.kind is Kind.OWN and sent[1].startswith(approval.ASKED)
+    if key in wave_answers.CONTROLS:
+        return await context.done(event)
     if not asks_approval and (request.kind is not Kind.MODERATION or sent[1] != "card"):
         return await context.done(event)
     if not await _counts(context, event, request, room, identities):

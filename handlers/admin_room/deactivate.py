@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 from engine.unit_of_work import UnitOfWork
+from handlers.account_list import BadList, ListProblem
+from handlers.admin_room import wave_open
+from handlers.command import Problem, UsageError, usage
 from handlers.context import Context, ModeratorCommand
 from removal.audit_action import AuditAction
 from removal.facts import Facts
@@ -25,11 +29,27 @@ LONGEST_DELAY_MS = 366 * 24 * HOUR_MS
 
 
 async def deactivate(context: Context, asked: ModeratorCommand) -> None:
-    """Shows what would happen to an account, and asks."""
-    target = asked.parsed.user("user")
+    """Shows what would happen to an account, or to many, and asks."""
     options = options_of(asked)
-    if await _bad_options(context, asked, target):
+    filters = wave_open.filters_of(context, asked)
+    try:
+        accounts = await wave_open.named(context, asked)
+        if accounts is not None and filters is not None:
+            raise BadList(ListProblem.TWO_WAYS)
+    except BadList as error:
+        await wave_open.refuse_list(context, asked, error)
         return
+    targets = accounts.user_ids if accounts else ()
+    if await _bad_options(context, asked, targets):
+        return
+    single = asked.parsed.users("user")
+    if filters is not None or len(targets) != 1 or len(single) != 1:
+        if filters is None and accounts is None:
+            await _whom(context, asked)
+            return
+        await wave_open.open_wave(context, asked, accounts, filters, options, when(context, asked))
+        return
+    target = single[0]
     facts = await _look_or_refuse(context, asked, target, options)
     if facts is None:
         return
@@ -49,6 +69,17 @@ async def deactivate(context: Context, asked: ModeratorCommand) -> None:
                 await unit.audit(AuditAction.REFUSED, other, actor=asked.by, because="already_open")
                 return
         await _open(unit, request, asked.event.trust)
+
+
+async def _whom(context: Context, asked: ModeratorCommand) -> None:
+    problem = UsageError(Problem.MISSING_ARGUMENT, "user")
+    command = asked.parsed.command
+    line = usage(command, context.settings.command_prefix)
+    async with context.units.begin(asked.event) as unit:
+        await unit.messages.reply(asked.event, Template.USAGE_ERROR, e=problem, command=command.name, usage=line)
+        await unit.audit(
+            AuditAction.NOT_UNDERSTOOD, actor=asked.by, because=problem.problem.value, command=command.name
+        )
 
 
 def options_of(asked: ModeratorCommand) -> Options:
@@ -73,7 +104,7 @@ def when(context: Context, asked: ModeratorCommand) -> int | None:
     return None if moment is None else int(moment.timestamp() * 1000)
 
 
-async def _bad_options(context: Context, asked: ModeratorCommand, target: UserID) -> bool:
+async def _bad_options(context: Context, asked: ModeratorCommand, targets: Sequence[str]) -> bool:
     """Whether options make no sense, which has been said then."""
     problem = ""
     at_ts, successor = when(context, asked), asked.parsed.optional_user("--handover")
@@ -81,7 +112,7 @@ async def _bad_options(context: Context, asked: ModeratorCommand, target: UserID
         problem = "past"
     elif at_ts is not None and at_ts > context.units.clock() + LONGEST_DELAY_MS:
         problem = "too_far"
-    elif successor == target:
+    elif str(successor) in targets:
         problem = "successor_is_target"
     elif successor is not None and context.authority.policy.is_local(str(successor)):
         account = await context.accounts.user(str(successor))
@@ -93,7 +124,8 @@ async def _bad_options(context: Context, asked: ModeratorCommand, target: UserID
         await unit.messages.reply(
             asked.event, Template.BAD_OPTION, problem=problem, successor=str(successor or ""), at_ts=at_ts
         )
-        await unit.audit(AuditAction.REFUSED, actor=asked.by, target=str(target), because=problem)
+        target = targets[0] if len(targets) == 1 else None
+        await unit.audit(AuditAction.REFUSED, actor=asked.by, target=target, because=problem)
     return True
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from handlers import yes_no
 from handlers.address import hear
-from handlers.admin_room import confirmation
+from handlers.admin_room import confirmation, wave_answers
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.admin_room.upgrade import Upgrade
 from handlers.admin_room.watch import WATCHED, Watch
@@ -66,21 +66,26 @@ class AdminRoomGate:
     async def _said(self, event: Incoming) -> bool:
         message = await hear(self._context, self._commands, event)
         answered = await self._answered(event, message)
-        if message is None or (message.command is None and answered is None):
+        wave = await wave_answers.meant(self._context, event, message) if message is not None else None
+        if message is None or (message.command is None and answered is None and wave is None):
             return await self._context.done(event)
         room = await self._context.authority.admin_room()
         # A prompt that asks for an encrypted answer asked in an encrypted room: it can't have become a plain one.
-        refusal = self._shut(event, message, room, encrypted=room.state.encrypted or answered is not None)
+        by_reply = answered is not None or (wave is not None and wave.wave.rules.by_reply)
+        refusal = self._shut(event, message, room, encrypted=room.state.encrypted or by_reply)
         refusal = refusal or await self._other_identity(event)
         if refusal is not None:
             return await self._refuse(event, room, *refusal)
         if answered is not None:
             await confirmation.answered(self._context, event, room, *answered)
             return True
+        if wave is not None:
+            await wave_answers.answered(self._context, event, room, wave)
+            return True
         found = await self._commands.understood(self._context, event, message)
         if found is not None:
             handler, parsed = found
-            await handler(self._context, ModeratorCommand(event, parsed, room))
+            await handler(self._context, ModeratorCommand(event, parsed, room, message))
         return True
 
     async def _answered(self, event: Incoming, message: Message | None) -> tuple[Request, bool] | None:

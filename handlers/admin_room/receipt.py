@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from handlers.admin_room import wave_commands
 from handlers.admin_room.requests import named
 from handlers.context import Context, ModeratorCommand
 from handlers.upload import upload, uri_of
@@ -21,6 +22,9 @@ async def receipt(context: Context, asked: ModeratorCommand) -> None:
     Raises:
         HomeserverError: the file couldn't be uploaded; nothing was sent.
     """
+    if asked.parsed.wave("reference") is not None:
+        await wave_commands.receipt(context, asked)
+        return
     async with context.units.begin() as unit:
         request = await named(unit, asked)
         if request is None:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from engine.unit_of_work import UnitOfWork
+from handlers.admin_room import wave_commands
 from handlers.context import Context, ModeratorCommand
 from handlers.decide import decide_for
 from removal.audit_action import AuditAction
 from removal.lifecycle import Cancelled, Closed, RetryAsked, can_close
 from removal.request import Request
-from storage import requests
+from storage import requests, waves
 from texts import Template
 
 SHOWN = 20
 """How many requests `!requests` shows."""
+WAVES_SHOWN = 5
 
 
 async def listing(context: Context, asked: ModeratorCommand) -> None:
     """Shows the open requests, or with `--all` the newest of all."""
     everything = asked.parsed.flag("--all")
     async with context.units.begin(asked.event) as unit:
+        found_waves = await waves.listing(unit.tx, only_open=not everything, limit=WAVES_SHOWN)
+        shown_waves = [(wave, await waves.counts(unit.tx, wave.id)) for wave in found_waves]
         found = await requests.listing(unit.tx, only_open=not everything, limit=SHOWN + 1)
         await unit.messages.reply(
             asked.event,
             Template.REQUESTS,
             requests=found[:SHOWN],
+            waves=shown_waves,
             more=len(found) > SHOWN,
             all=everything,
             now=unit.now,
@@ -33,6 +38,9 @@ async def listing(context: Context, asked: ModeratorCommand) -> None:
 
 async def status(context: Context, asked: ModeratorCommand) -> None:
     """Shows one request, step by step."""
+    if asked.parsed.wave("reference") is not None:
+        await wave_commands.status(context, asked)
+        return
     async with context.units.begin(asked.event) as unit:
         request = await named(unit, asked)
         if request is not None:
@@ -42,6 +50,9 @@ async def status(context: Context, asked: ModeratorCommand) -> None:
 
 async def cancel(context: Context, asked: ModeratorCommand) -> None:
     """Ends a request before the point of no return."""
+    if asked.parsed.wave("reference") is not None:
+        await wave_commands.cancel(context, asked)
+        return
     async with context.units.begin(asked.event) as unit:
         request = await named(unit, asked)
         if request is None:
@@ -51,6 +62,9 @@ async def cancel(context: Context, asked: ModeratorCommand) -> None:
 
 async def retry(context: Context, asked: ModeratorCommand) -> None:
     """Tries again what failed."""
+    if asked.parsed.wave("reference") is not None:
+        await wave_commands.retry(context, asked)
+        return
     async with context.units.begin(asked.event) as unit:
         request = await named(unit, asked)
         if request is None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from engine.messages import CurrentAdminRoom
 from engine.unit_of_work import UnitOfWork
 from handlers.admin_room.watch import Watch
+from handlers.admin_room.wave_move import move_waves
 from handlers.authority import AdminRoom
 from handlers.context import Context
 from homeserver.client.api import BadToken, Forbidden, Refused
@@ -147,6 +148,7 @@ class Upgrade:
             for request in await requests.in_state(unit.tx, state):
                 if request.kind is Kind.MODERATION:
                     await unit.apply(request, Cancelled(self._context.bot_id, because))
+        await move_waves(unit, successor, self._context.bot_id, because)
         for request in await requests.in_state(unit.tx, State.AWAITING_APPROVAL):
             # Saved anew, so that this is another message than a reminder that was sent before.
             await unit.messages.announce(await requests.save(unit.tx, request), Notice.APPROVAL_REMINDER)

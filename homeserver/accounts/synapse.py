@@ -187,7 +187,7 @@ class Synapse:
         return [each.device_id for each in read(Devices, "the list of devices", answer).devices]
 
     async def end_device(self, user_id: str, device_id: str) -> None:
-        """Ends a session: `DELETE v2/users/{user_id}/devices/{device_id}`, which answers 200 for one that isn't there."""
+        """Ends a session: `DELETE v2/users/{user_id}/devices/{device_id}`; 200 for one that isn't there, too."""
         await self._api.call("DELETE", _USER_V2 + "/devices/{}", user_id, device_id)
 
     async def device_records(self, user_id: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@
     ├── Unreachable        no connection, reset, time-out: whether the homeserver acted is UNKNOWN
     │   └── BadAnswer      an answer came, but not JSON, cut short, or not of the shape expected: UNKNOWN too
     ├── ServerFault        5xx: the homeserver failed; treat what it did as unknown
+    ├── TooLarge           more came than was to be read
     ├── RateLimited        429: nothing was done; `retry_after` says how long to wait
     └── Refused            any other 4xx: nothing was done
         ├── BadToken       401
@@ -59,6 +60,10 @@ class Unreachable(HomeserverError):
 
 class BadAnswer(Unreachable):
     """An answer that can't be read or isn't of the shape expected. Whether the homeserver acted is unknown."""
+
+
+class TooLarge(HomeserverError):
+    """There is more than the caller wants to read. Nothing was done."""
 
 
 class _Answered(HomeserverError):
@@ -230,6 +235,39 @@ class Api:
             return str(URL(url, encoded=True).join(URL(location, encoded=True)))
         self._judge(what, status, headers, raw)
         raise BadAnswer(f"{what}: {status}, but it leads nowhere")
+
+    async def download(self, path: str, *ids: str, most: int, timeout: float) -> bytes:
+        """Fetches bytes by GET, and stops where there are more than `most`.
+
+        Raises:
+            TooLarge: there are more.
+            HomeserverError: as for `call`.
+        """
+        url = self._base_url + path.format(*[_segment(each) for each in ids])
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token is not None else {}
+        what = _shown("GET", path, ids)
+        try:
+            async with self._session.get(
+                URL(url, encoded=True),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout),
+                allow_redirects=False,
+            ) as response:
+                if response.status != 200:
+                    self._judge(what, response.status, response.headers, await response.read())
+                    raise BadAnswer(f"{what}: {response.status}")
+                if (response.content_length or 0) > most:
+                    raise TooLarge(f"{what}: {response.content_length} bytes, more than {most}")
+                received = bytearray()
+                async for part in response.content.iter_chunked(65_536):
+                    received += part
+                    if len(received) > most:
+                        raise TooLarge(f"{what}: more than {most} bytes")
+                return bytes(received)
+        except TimeoutError:
+            raise Unreachable(f"{what}: no answer within {timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{what}: {type(error).__name__}: {self._clean(str(error))}") from None
 
     async def _exchange(
         self,

@@ -6,13 +6,20 @@ Sources: client-server API, `POST /_matrix/media/v1/create`, `PUT /_matrix/media
 
 from __future__ import annotations
 
+from binascii import Error as NotBase64
+from collections.abc import Mapping
 from typing import Any
 
-from nio.crypto.attachments import encrypt_attachment
+from nio.crypto.attachments import decrypt_attachment, encrypt_attachment
+from nio.exceptions import EncryptionError
 
-from homeserver.client.api import Api, BadAnswer, NotFound
+from homeserver.client.api import Api, BadAnswer, NotFound, TooLarge
 
 _TIMEOUT = 120.0
+
+
+class BrokenFile(Exception):
+    """A message that shows a file doesn't say where it is, or what is there isn't what it says."""
 
 
 class Files:
@@ -58,6 +65,38 @@ class Files:
         sealed, keys = encrypt_attachment(data)
         await self._upload(uri, sealed, "application/octet-stream", "")
         return {**content, "file": {**keys, "url": uri}}
+
+    async def download(self, content: Mapping[str, Any], most: int) -> bytes:
+        """Fetches a file that a message shows, and decrypts it where it is encrypted.
+
+        `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}`.
+
+        Args:
+            content: of the `m.room.message`, of any shape.
+            most: bytes. What is larger isn't read.
+
+        Raises:
+            BrokenFile: there is nothing to fetch, or it isn't what was sent.
+            TooLarge: it is larger, by what the message says or by what comes.
+            HomeserverError: as in homeserver.client.api.
+        """
+        info = content.get("info")
+        claimed = info.get("size") if isinstance(info, Mapping) else None
+        if isinstance(claimed, int) and claimed > most:
+            raise TooLarge(f"the file has {claimed} bytes, more than {most}")
+        sealed = content.get("file")
+        uri = sealed.get("url") if isinstance(sealed, Mapping) else content.get("url")
+        server_name, media_id = _parts(uri) if isinstance(uri, str) and uri.startswith("mxc://") else ("", "")
+        if not server_name or not media_id or "/" in media_id:
+            raise BrokenFile("the message doesn't say where its file is")
+        path = "/_matrix/client/v1/media/download/{}/{}"
+        data = await self._api.download(path, server_name, media_id, most=most, timeout=_TIMEOUT)
+        if not isinstance(sealed, Mapping):
+            return data
+        try:
+            return bytes(decrypt_attachment(data, sealed["key"]["k"], sealed["hashes"]["sha256"], sealed["iv"]))
+        except (EncryptionError, NotBase64, KeyError, TypeError, ValueError, AttributeError):
+            raise BrokenFile("the file can't be decrypted with what its message says") from None
 
     async def _upload(self, uri: str, data: bytes, content_type: str, name: str) -> None:
         await self._api.upload(

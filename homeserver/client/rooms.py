@@ -5,7 +5,7 @@ Sources: Matrix client-server API (paths stand with each method).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from removal.power import CREATE, Power, find_state, memberships
 REACTIONS_MAX = 10_000
 """More reactions than these on one event are not read."""
 _PAGE = 100
+_LOOK_BACK = 50
+"""So many state events are followed back at most."""
 _STATE_TIMEOUT = 120.0  # seconds; the state of a room with a hundred thousand members takes a while
 
 
@@ -218,6 +220,45 @@ class Rooms:
         if event.get("event_id") != event_id:
             raise BadAnswer(f"asked for the event {event_id!r}, another came")
         return event
+
+    async def true_since(
+        self, room_id: str, event_type: str, state_key: str, holds: Callable[[Mapping[str, Any]], bool], until_ts: int
+    ) -> int | None:
+        """Since when a room's state has been so that `holds`, by the homeserver's times of its events.
+
+        Looks back from one state event to the one it replaced (`unsigned.replaces_state`).
+
+        Args:
+            holds: asked with the content of an event.
+            until_ts: as far back as the answer matters, milliseconds since 1970.
+
+        Returns:
+            The time of the oldest event seen since which it held without a break; None where it doesn't hold now, or
+            where too many events came between.
+
+        Raises:
+            HomeserverError: as in homeserver.client.api.
+        """
+        path = "/_matrix/client/v3/rooms/{}/state/{}/{}"
+        try:
+            event: Mapping[str, Any] | None = await self._api.call(
+                "GET", path, room_id, event_type, state_key, params={"format": "event"}
+            )
+        except ValueError:  # an empty state key can't be a part of a path
+            path = "/_matrix/client/v3/rooms/{}/state/{}/"
+            event = await self._api.call("GET", path, room_id, event_type, params={"format": "event"})
+        since: int | None = None
+        for _ in range(_LOOK_BACK):
+            content, sent_ts = (event or {}).get("content"), (event or {}).get("origin_server_ts")
+            if not isinstance(content, Mapping) or type(sent_ts) is not int or not holds(content):
+                return since
+            since = sent_ts
+            unsigned = (event or {}).get("unsigned")
+            before = unsigned.get("replaces_state") if isinstance(unsigned, Mapping) else None
+            if since <= until_ts or not isinstance(before, str):
+                return since
+            event = await self.event(room_id, before)
+        return None
 
     async def reactions(self, room_id: str, event_id: str) -> list[Reaction]:
         """The reactions on an event that weren't taken back, newest first, REACTIONS_MAX at most.

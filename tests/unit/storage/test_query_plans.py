@@ -10,7 +10,8 @@ import pytest
 
 from removal.plan import Kind
 from removal.request import State
-from storage import audit, conversations, inbox, meta, outbox, requests, uploads
+from removal.wave import WaveState
+from storage import audit, conversations, inbox, meta, outbox, requests, uploads, waves
 from storage.database import Database, Row, Transaction
 
 
@@ -40,7 +41,7 @@ class Explained(Transaction):
 WALKS = re.compile(
     # These indexes hold only what is still to be done, however much is done already.
     r"SCAN \w+ USING (COVERING )?INDEX "
-    r"(outbox_pending|inbox_waiting|inbox_rooms|requests_open|requests_wake|uploads_delete)"
+    r"(outbox_pending|inbox_waiting|inbox_rooms|requests_open|requests_wake|uploads_delete|waves_wake|waves_open|waves_untold|wave_members_at_work)"
     # A list that was made for the question.
     r"|SCAN (json_each|\w+ VIRTUAL TABLE).*"
 )
@@ -89,6 +90,16 @@ ASKED: dict[str, Ask] = {
     "conversations.rooms_with": lambda tx: conversations.rooms_with(tx, "@leaver:example.org"),
     "uploads.due": lambda tx: uploads.due(tx, 0),
     "uploads.reserved_for": lambda tx: uploads.reserved_for(tx, "@leaver:example.org"),
+    "waves.in_states": lambda tx: waves.in_states(tx, [WaveState.RUNNING]),
+    "waves.untold": waves.untold,
+    "waves.due": lambda tx: waves.due(tx, 0),
+    "waves.next_wake": lambda tx: waves.next_wake(tx, 0),
+    "waves.at_work": lambda tx: waves.at_work(tx, 1),
+    "waves.counts": lambda tx: waves.counts(tx, 1),
+    "waves.members": lambda tx: waves.members(tx, 1, limit=10),
+    "waves.member": lambda tx: waves.member(tx, 1, "@spammer:example.org"),
+    "waves.requests_of": lambda tx: waves.requests_of(tx, 1, "", 10),
+    "outbox.drop_untried_in": lambda tx: outbox.drop_untried_in(tx, "!r", "wave."),
     "uploads.last_for": lambda tx: uploads.last_for(tx, "@leaver:example.org"),
 }  # fmt: skip
 
@@ -116,7 +127,7 @@ async def test_the_newest_of_all_are_read_from_the_end(database: Database, ask: 
         explained = Explained(tx)
         await ask(explained)
     assert len(explained.plans) == 1
-    assert re.fullmatch(r"SCAN (requests|audit)", explained.plans[0])
+    assert re.fullmatch(r"SCAN (requests USING INDEX requests_single|audit)", explained.plans[0])
 
 
 async def test_a_persons_own_requests_are_found_among_everybodys(database: Database) -> None:

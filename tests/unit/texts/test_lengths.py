@@ -171,8 +171,7 @@ def test_help_fits_on_one_screen(words: str, commands: tuple[Command, ...], temp
     assert len(re.findall("^!", text.body, re.M)) == len(commands)
     assert "--" not in text.body
     for each in commands:
-        options = [(option.shown, option.name) for option in each.options]
-        values = {"words": words, "name": each.name, "usage": short_usage(each, "!"), "options": options}
+        values = {"words": words, "name": each.name, "usage": short_usage(each, "!"), "options": each.options}
         assert shown(TEXTS.render(Template.HELP_COMMAND, **values)) <= HELP, each.name
 
 

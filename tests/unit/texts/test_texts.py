@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -18,18 +19,24 @@ from hypothesis import strategies as st
 import bot
 from engine.announcements import messages
 from engine.clock_watch import Clocks
-from handlers.command import Problem, UsageError, Why
+from handlers.account_list import ListProblem
+from handlers.command import Kind as OptionKind
+from handlers.command import Option, Problem, UsageError, Why
 from removal.facts import Facts
 from removal.plan import Kind, Media, Options, Step
 from removal.protection import Refusal
 from removal.request import UNCONFIRMED, WAITING, Request, Rules, State, StepRecord, StepState
+from removal.wave import MemberState, Wave, WaveNoChange, WaveState
 from storage.audit import AuditRow
+from storage.waves import Member
 from tests.support.all_decisions import decisions
 from tests.support.hostile_texts import HOSTILE, HOSTILE_ID, problems
 from tests.support.made_requests import MODERATOR, NOW, in_state, moderation, own
+from tests.support.made_waves import hostile
 from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Template, Texts, UnknownLanguage, clean
 
 TEXTS = Texts()
+LINK = "https://leave.example.org/link/" + "x" * 43
 TEMPLATES = sorted(path.stem for path in (FOLDER / "en").glob("*.html") if not path.stem.startswith("_"))
 
 Values = dict[str, Any]
@@ -84,8 +91,9 @@ def said_by(template: str) -> list[tuple[Request, str, tuple[str, ...]]]:
 def heard(template: str, h: str) -> list[Values]:
     """All that is said by this template, of somebody with such a name."""
     return [
-        {"r": filled(request, h), "what": what, "changed": changed, "head": "a" * 64}
+        {"r": filled(request, h), "what": what, "changed": changed, "head": "a" * 64, "link": link}
         for request, what, changed in said_by(template)
+        for link in (LINK, "")
     ]
 
 
@@ -113,6 +121,18 @@ def audit_rows(h: str) -> list[AuditRow]:
 def each(name: str, *values: Any, **more: Any) -> list[Values]:
     """One case for each value of a name."""
     return [{name: value, **more} for value in values]
+
+
+COUNTS = Counter({"done": 1000, "failed": 1, "blocked": 1, "waiting": 2, "running": 3, "cancelled": 4})
+
+
+def waves(h: str) -> list[tuple[Wave, Counter[str]]]:
+    """Waves in every state, begun or not."""
+    return [
+        (hostile(h, HOSTILE_ID, state=state, begun_ts=begun, hurry=begun is None), COUNTS)
+        for state in WaveState
+        for begun in (NOW - 1000, None)
+    ]
 
 
 CASES: dict[str, Callable[[str], list[Values]]] = {
@@ -144,7 +164,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
     "help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("command")]}],
     "help_command": lambda h: [
-        {"words": words, "name": name, "usage": h, "options": [(h, o) for o in options(words, name)]}
+        {"words": words, "name": name, "usage": h, "options": options(words, name, h)}
         for words in ("", "own_")
         for name in sorted(TEXTS.words("own_command" if words else "command"))
     ],
@@ -171,7 +191,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_how": lambda h: [{}],
     "own_notice": lambda h: heard("own_notice", h),
     "own_outcome": lambda h: heard("own_outcome", h),
-    "own_status": lambda h: each("r", *requests_with(h, Kind.OWN)),
+    "own_status": lambda h: [{"r": r, "link": link} for r in requests_with(h, Kind.OWN) for link in (LINK, "")],
     "own_third_person": lambda h: [{}],
     "confirmer_gone": lambda h: [{}],
     "only_mark": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
@@ -190,8 +210,14 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     ],
     "refuse_how": lambda h: each("r", *requests_with(h, Kind.OWN)),
     "requests": lambda h: [
-        {"requests": (requests_with(h, Kind.MODERATION) * 2)[:20], "more": True, "all": False, "now": NOW},
-        *each("all", True, False, requests=[], more=False, now=NOW),
+        {
+            "requests": (requests_with(h, Kind.MODERATION) * 2)[:20],
+            "more": True,
+            "all": False,
+            "now": NOW,
+            "waves": waves(h)[:3],
+        },
+        *each("all", True, False, requests=[], more=False, now=NOW, waves=[]),
     ],
     "retrying": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
     "status": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN), now=NOW),
@@ -216,13 +242,46 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         {"alarms": [(name, {"value": h, "level": 50}) for name in names]}
         for names in (list(TEXTS.words("alarm")), *([name] for name in TEXTS.words("alarm")))
     ],
-}
+    "wave_card": lambda h: [
+        {"w": w, "counts": counts, "current": current, "rate": rate, "now": NOW}
+        for w, counts in waves(h)
+        for current in (True, False)
+        for rate in (0.0, 120.0)
+    ],
+    "wave_list": lambda h: each(
+        "problem", *ListProblem, "one_by_one", "over_limit", "half_the_server", detail=h, limit=20_000
+    ),
+    "wave_member": lambda h: [
+        {"w": hostile(h, HOSTILE_ID), "user": HOSTILE_ID, "m": m}
+        for m in (
+            None,
+            *(Member(HOSTILE_ID, state, None, {"because": h}) for state in MemberState),
+        )
+    ],
+    "wave_said": lambda h: [
+        {
+            "w": w,
+            "what": what,
+            "counts": counts,
+            "why": why,
+            "user": HOSTILE_ID,
+            "users": [HOSTILE_ID] * 12,
+            "number": 1,
+            "head": "a" * 64,
+        }
+        for w, counts in waves(h)[:2]
+        for what in ("awaiting_number", "scheduled", "expired", "cancelled", "refused", "ended", "unchanged",
+                     "only_mark", "in_writing", "not_on_list", "retrying", "receipt")
+        for why in ((*WaveNoChange, *WaveState) if what == "unchanged" else ("",))
+    ],
+}  # fmt: skip
 
 
-def options(words: str, name: str) -> list[str]:
+def options(words: str, name: str, value_name: str) -> list[Option]:
     """The options that a command has words for."""
     keys = TEXTS.words("own_option" if words else "option")
-    return [f"--{option}" for command, _, option in (key.partition("__") for key in sorted(keys)) if command == name]
+    named = [option for command, _, option in (key.partition("__") for key in sorted(keys)) if command == name]
+    return [Option(f"--{option}", OptionKind.WORD, value_name) for option in named]
 
 
 def test_every_template_has_its_case() -> None:
@@ -326,7 +385,7 @@ def test_no_card_speaks_of_a_future_that_will_not_come(template: Template) -> No
     requests = {(r.state, r.due_ts is None): r for r in (d.request for _, _, d in decisions()) if r.kind in kinds}
     assert {state for state, _ in requests} >= {State.SCHEDULED, State.CANCELLED, State.RUNNING}
     for (state, _), request in requests.items():
-        body = TEXTS.render(template, r=request).body
+        body = TEXTS.render(template, r=request, link=LINK).body
         promises = "stops it" in body or body.count("On ") > 0
         assert not promises or state in UNCONFIRMED | WAITING, (state, body)
         assert promises or state is not State.SCHEDULED

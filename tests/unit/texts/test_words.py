@@ -67,6 +67,7 @@ EXPECTED: dict[Group, set[str]] = {
     "result": set(Step),
     "proof": set(Proof),
     "state": set(State),
+    "page_status": set(State),
     "refusal": set(Refusal),
     "changed": watched(),
     "not_changed": no_changes(),
@@ -91,6 +92,7 @@ LITERALS: dict[Group, tuple[str, ...]] = {
     "check_remedy": CHECKING,
     "option_problem": ("handlers/admin_room/deactivate.py", "handlers/admin_room/audit.py"),
     "audit": ("cli/audit.py",),
+    "page_problem": ("web/account.py", "web/asking.py", "web/log_in.py", "web/server.py"),
     "accept": ("cli/accept.py",),
     "init": ("cli/init.py", "cli/init_room.py", "cli/init_lines.py"),
     "declined": ("handlers/invites.py",),
@@ -198,8 +200,9 @@ def test_every_command_is_explained_in_full() -> None:
     for words, commands in (("", for_admin_room("!")), ("own_", for_direct_messages("!"))):
         for command in commands.all:
             usage = " ".join([f"!{command.name}", *(f"[{option.shown}]" for option in command.options)])
-            shown = [(option.shown, option.name) for option in command.options]
-            text = TEXTS.render(Template.HELP_COMMAND, words=words, name=command.name, usage=usage, options=shown)
+            text = TEXTS.render(
+                Template.HELP_COMMAND, words=words, name=command.name, usage=usage, options=command.options
+            )
             assert usage in text.body
             assert all(option.shown in text.body for option in command.options)
             assert "…" not in text.body

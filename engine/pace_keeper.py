@@ -1,0 +1,73 @@
+"""Makes fewer calls side by side when the homeserver answers more slowly than when it had nothing to do for us."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from homeserver.client.api import HomeserverError
+from homeserver.client.pace import Pace
+
+LOOK_EVERY = 0.5
+"""Seconds between looks."""
+QUIET_LOOKS = 5
+LATELY = 5
+SLOW, QUICK = 2.0, 1.4
+"""Times the quiet answer: above the first there are fewer calls, below the second more."""
+FEWEST = 2
+"""Calls side by side at least: with one alone, Synapse waits between two accounts (measured)."""
+LEAST = 0.002
+"""Seconds: an answer that takes less is quick, whatever the quiet one took."""
+
+
+class PaceKeeper:
+    """Watches how long a cheap question takes."""
+
+    def __init__(self, pace: Pace, ask: Callable[[], Awaitable[object]]) -> None:
+        """Args: ask: the question; what it answers doesn't matter."""
+        self._pace = pace
+        self._ask = ask
+        self._quiet: float | None = None
+        self._lately: deque[float] = deque(maxlen=LATELY)
+
+    async def measure_quiet(self) -> None:
+        """Before there is any load of ours: how long an answer takes then."""
+        took = [seconds for seconds in [await self._look() for _ in range(QUIET_LOOKS)] if seconds is not None]
+        if took:
+            quiet = statistics.median(took)
+            # Somebody else may have been busy just then: of several waves, the quickest look counts.
+            self._quiet = quiet if self._quiet is None else min(self._quiet, quiet)
+
+    async def run(self) -> None:
+        """Keeps the pace until cancelled; then everything is let through again."""
+        self._lately.clear()
+        try:
+            while True:
+                seconds = await self._look()
+                if seconds is not None:
+                    self._lately.append(seconds)
+                    self._adapt()
+                await asyncio.sleep(LOOK_EVERY)
+        finally:
+            self._pace.limit = self._pace.most
+
+    def _adapt(self) -> None:
+        if self._quiet is None or len(self._lately) < LATELY:
+            return
+        lately = max(statistics.median(self._lately), LEAST)
+        if lately > SLOW * self._quiet:
+            self._pace.limit = max(FEWEST, self._pace.limit - 1)
+            self._lately.clear()
+        elif lately < QUICK * self._quiet:
+            self._pace.limit += 1
+            self._lately.clear()
+
+    async def _look(self) -> float | None:
+        began = asyncio.get_running_loop().time()
+        try:
+            await self._ask()
+        except HomeserverError:
+            return None
+        return asyncio.get_running_loop().time() - began

@@ -1,0 +1,169 @@
+"""The steps of an account that goes with a wave: the same, with as few calls as the same proofs can be had for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from engine.failures import Problem
+from engine.handover import hand_over, only_admin
+from engine.leaving import Looks, leave_all
+from engine.steps import PAUSE, STALLED, Answer, Steps
+from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.models import REDACTION, User
+from removal.facts import Facts, changed_meanwhile
+from removal.plan import Step
+from removal.request import Failure, Request, State
+
+LEAVING = 3
+"""So many accounts are watched at once while they leave their rooms: Synapse takes one after the other."""
+GOING = 8
+"""So many accounts are deactivated and still in rooms at once: enough that Synapse never waits for the next one."""
+FIRST_LOOK = 0.3
+"""Seconds until it is looked again whether an account has left its rooms; then longer and longer."""
+REMEMBERED_FOR = 2.0
+"""Seconds that a look at an account's rooms counts for the proof as well, which is read right behind it."""
+
+
+class ChangedMeanwhile(Exception):
+    """The account isn't what the list showed any more; `what` names the facts."""
+
+    def __init__(self, what: tuple[str, ...]) -> None:
+        super().__init__(", ".join(what))
+        self.what = what
+
+
+class _Watched(AbstractAsyncContextManager[None]):
+    """Waits for one of a few places, and says so when it is left."""
+
+    def __init__(self, places: asyncio.Semaphore, over: Callable[[], None]) -> None:
+        self._places = places
+        self._over = over
+
+    async def __aenter__(self) -> None:
+        await self._places.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
+        self._over()
+
+
+class Turns:
+    """Who may be deactivated and leave rooms now."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(GOING)
+        self._taken: set[int] = set()
+
+    async def take(self, request_id: int) -> None:
+        """Waits until it is this request's turn."""
+        await self._free.acquire()
+        self._taken.add(request_id)
+
+    def end(self, request_id: int) -> None:
+        """It is the next one's turn; nothing where this request had none."""
+        if request_id in self._taken:
+            self._taken.discard(request_id)
+            self._free.release()
+
+
+class WaveSteps(Steps):
+    """Each look that another one makes needless is left out; what is promised is read back at the end all the same."""
+
+    def __init__(self, accounts: AccountBackend, *, pause: float = PAUSE, stalled: float = STALLED) -> None:
+        super().__init__(accounts, pause=pause, stalled=stalled)
+        self._watched = asyncio.Semaphore(LEAVING)
+        self._table[Step.HANDOVER] = self._hand_over
+        self._in_no_room: dict[str, float] = {}
+        self.turns = Turns()
+        """Taken before an account's deactivation is begun; given back here once it has left its rooms."""
+
+    async def _suspend(self, request: Request) -> Answer:
+        # Read back by the snapshot, which comes next.
+        await self._accounts.suspend(request.target_id, True)
+        return {"suspended": True}
+
+    async def _snapshot(self, request: Request) -> Answer:
+        """The last look before what can't be taken back.
+
+        Raises:
+            ChangedMeanwhile: this isn't the account that somebody decided on.
+        """
+        user = await self._account(request)
+        changed = changed_meanwhile(request.facts, facts_of(user))
+        if changed:
+            raise ChangedMeanwhile(changed)
+        if not user.suspended:
+            raise Problem(Failure.PASSING, "the homeserver doesn't show the account as suspended")
+        answer: dict[str, Any] = {
+            "room_count": request.facts.rooms,
+            "threepids": ", ".join(sorted(set(user.threepid_media))),
+        }
+        if request.options.redact or request.options.handover:
+            answer["rooms"] = await self._accounts.joined_rooms(request.target_id)
+        if request.options.handover:
+            answer["only_admin"] = await only_admin(self._accounts, request.target_id, answer["rooms"])
+        if request.options.redact:
+            tasks = await self._accounts.scheduled_tasks(request.target_id, REDACTION)
+            answer["redactions"] = [task.id for task in tasks]
+        return answer
+
+    async def _hand_over(self, request: Request) -> Answer:
+        """A suspended account can't pass its power on: the suspension is lifted meanwhile, where there is any."""
+        snapshot = request.record(Step.SNAPSHOT)
+        if not (snapshot and snapshot.answer.get("only_admin")):
+            return {"handed": [], "left": [], "handed_count": 0, "left_count": 0}
+        await self._accounts.suspend(request.target_id, False)
+        try:
+            return await hand_over(self._accounts, request)
+        finally:
+            await self._accounts.suspend(request.target_id, True)
+
+    async def _threepids(self, request: Request) -> Answer:
+        snapshot = request.record(Step.SNAPSHOT)
+        if snapshot and snapshot.answer.get("threepids") == "":
+            return {"threepids": 0}
+        return await super()._threepids(request)
+
+    async def _deactivate(self, request: Request) -> Answer:
+        unbound = await self._accounts.deactivate(request.target_id, erase=request.options.erase)
+        return {"erase": request.options.erase, "id_server_unbind_result": unbound}
+
+    async def _wait(self, request: Request) -> Answer:
+        looks = Looks(FIRST_LOOK, self._stalled, _Watched(self._watched, lambda: self.turns.end(request.id)))
+        answer = await leave_all(self._accounts, request, pause=self._pause, stalled=self._stalled, looks=looks)
+        if not answer["rooms"]:
+            self._in_no_room[request.target_id] = asyncio.get_running_loop().time()
+        return answer
+
+    async def _has_no_rooms(self, user_id: str) -> bool:
+        seen = self._in_no_room.pop(user_id, None)
+        if seen is not None and asyncio.get_running_loop().time() - seen < REMEMBERED_FOR:
+            return True
+        return await super()._has_no_rooms(user_id)
+
+    async def _release(self, request: Request) -> Answer:
+        if request.state is State.RELEASING:
+            return await super()._release(request)
+        await self._accounts.suspend(request.target_id, False)  # read back by the proof that comes next
+        return {"suspended": False}
+
+
+def facts_of(user: User) -> Facts:
+    """What one look at an account says; devices, rooms and files aren't counted."""
+    return Facts(
+        displayname=user.displayname,
+        created_ts=user.creation_ts,
+        last_seen_ts=user.last_seen_ts,
+        threepids=user.threepid_media,
+        sso_providers=user.external_ids,
+        admin=user.admin,
+        deactivated=user.deactivated,
+        erased=user.erased,
+        suspended=user.suspended,
+        locked=user.locked,
+        guest=user.is_guest,
+        appservice=user.appservice_id is not None,
+    )

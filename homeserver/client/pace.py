@@ -1,0 +1,84 @@
+"""How many calls go to the homeserver at once, for work that may take its time so that people don't notice it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from homeserver.client.api import Api, Json, Params
+
+
+class Pace:
+    """Lets so many calls through at once, in the order in which they came. The number may change at any time."""
+
+    def __init__(self, most: int) -> None:
+        """Args: most: calls side by side, at any time."""
+        self.most = most
+        self._limit = most
+        self._under_way = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """So many now, 1 to `most`."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, value: int) -> None:
+        self._limit = min(max(value, 1), self.most)
+        self._let_in()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """One call: waits for its turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._let_in()
+        try:
+            await turn
+            yield
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._under_way -= 1
+            else:
+                turn.cancel()
+            self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._under_way < self._limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._under_way += 1
+                turn.set_result(None)
+
+
+class PacedApi(Api):
+    """An `Api` whose calls each wait for their turn."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, access_token: str | None, pace: Pace) -> None:
+        super().__init__(session, base_url, access_token)
+        self._pace = pace
+
+    @classmethod
+    def beside(cls, api: Api, pace: Pace) -> PacedApi:
+        """One for the same account as `api`."""
+        return cls(api._session, api._base_url, api._token, pace)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        ids: tuple[str, ...],
+        json: Json | None,
+        params: Params | None,
+        timeout: float,
+        data: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> Any:
+        async with self._pace.slot():
+            return await super()._exchange(method, path, ids, json, params, timeout, data, content_type)
