@@ -97,10 +97,11 @@ class Account:
     async def confirm(self, asking: Asking) -> web.Response:
         """Yes to what was shown, and to nothing else."""
         form = await asking.form()
-        _, user_id = asking.proved()
+        visit, user_id = asking.proved()
         request = await self._request(asking)
         if request is None or request.state not in UNCONFIRMED or form.get("shown") != _shown(request):
             return asking.go("/account")  # which shows what is true now
+        await asking.keep(replace(visit, request_id=request.id))
         if await settle_if_changed(self._context, request):
             return asking.go("/account")
         async with asking.units.begin() as unit:
@@ -115,9 +116,10 @@ class Account:
     async def cancel(self, asking: Asking) -> web.Response:
         """Stops the request."""
         await asking.form()
-        _, user_id = asking.proved()
+        visit, user_id = asking.proved()
         request = await self._request(asking)
         if request is not None:
+            await asking.keep(replace(visit, request_id=request.id))
             async with asking.units.begin() as unit:
                 await unit.apply(await unit.request(request.id), Cancelled(user_id), actor=user_id)
         return asking.go("/account")

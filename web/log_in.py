@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from urllib.parse import quote
 
 from aiohttp import web
 
 from homeserver.client.api import RateLimited, Refused
-from removal.ids import UserID
+from removal.ids import InvalidUserID, UserID
 from storage import links, visits
 from storage.links import hashed
 from storage.visits import Visit
@@ -75,9 +74,10 @@ class LogIn:
         user = visit.expected_id or user
         if not user or not password or max(len(user), len(password)) > LONGEST:
             raise Problem("nothing_typed", back="/log-in")
-        meant = UserID.meant_by(user, asking.place.server_name)
-        if user.startswith("@") and (meant is None or meant.server_name != asking.place.server_name):
-            raise Problem("other_server", back="/log-in", user=user)
+        if user.startswith("@"):
+            user = user if ":" in user else f"{user}:{asking.place.server_name}"
+            if not _is_local(user, asking.place.server_name):
+                raise Problem("other_server", back="/log-in", user=user)
         if not self._limits.log_in(asking.http, user):
             raise Problem("too_many_log_ins", 429)
         if not (await self._proving.offer()).password:
@@ -96,7 +96,7 @@ class LogIn:
         visit = asking.visiting()
         name = asking.http.match_info["provider"]
         offer = await self._proving.offer()
-        provider = next((each for each in offer.providers if quote(each.id or "sso", safe="") == name), None)
+        provider = next((each for each in offer.providers if (each.id or "sso") == name), None)
         if provider is None:
             raise Problem("not_found", 404)
         if not self._limits.log_in(asking.http):
@@ -160,3 +160,11 @@ class LogIn:
         async with asking.units.database.transaction() as tx:
             await visits.end(tx, asking.secret)
         return asking.go("/")
+
+
+def _is_local(user: str, server_name: str) -> bool:
+    """Whether this is a Matrix ID of this server."""
+    try:
+        return UserID.parse(user).server_name == server_name
+    except InvalidUserID:
+        return False

@@ -146,7 +146,7 @@ class PageServer:
 
     async def _problem(self, request: web.Request, problem: Problem) -> web.Response:
         asking = Asking(request, self._texts(request), self._place, self._context.units, "", None)
-        values = {"back": "/", **problem.values}
+        values = {"back": "/", "server": self._place.server_name, **problem.values}
         return asking.show(Page.PROBLEM, problem.status, what=problem.what, values=values, back=values["back"])
 
     async def _incident(self, request: web.Request, error: Exception) -> web.Response:

@@ -6,6 +6,7 @@ Sources: Matrix client-server API, "Login" (`GET` and `POST /_matrix/client/v3/l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from homeserver.client.credentials import DeadToken
 from homeserver.client.login import logout, whoami
 
 DEVICE_NAME = "Lethe: who are you? (ends at once)"
+_ID = re.compile(r"[A-Za-z0-9._~-]{1,255}")
+"""An opaque identifier of the specification, which stands in a path as it is."""
 _LOGIN = "/_matrix/client/v3/login"
 _SSO = "/_matrix/client/v3/login/sso/redirect"
 
@@ -63,10 +66,11 @@ async def offered(api: Api) -> Offer:
 
 
 def _provider(found: object) -> Provider | None:
-    if not isinstance(found, dict) or not isinstance(found.get("id"), str) or not found["id"]:
+    provider_id = found.get("id") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(provider_id, str) or not _ID.fullmatch(provider_id):
         return None
     name = found.get("name")
-    return Provider(found["id"], name if isinstance(name, str) else found["id"])
+    return Provider(provider_id, name if isinstance(name, str) else provider_id)
 
 
 async def sso_address(api: Api, base_url: str, provider_id: str, return_to: str) -> str:
