@@ -66,6 +66,11 @@ test-workers: $(READY) ## with a Synapse of several processes: needs PostgreSQL,
 test-federation: $(READY) ## with two homeservers that federate (six minutes)
 	$(BIN)/python -m pytest tests/federation $(AGAIN) $(ARGS)
 
+.PHONY: test-mas
+test-mas: $(READY) ## run the tests of servers with MAS against a real one (MAS=/path/to/mas-cli; needs PostgreSQL)
+	@test -x "$(MAS)" || { echo "Say where the program is: make test-mas MAS=/path/to/mas-cli" >&2; exit 1; }
+	MAS_CLI="$(abspath $(MAS))" $(BIN)/python -m pytest tests/synapse/mas -n 2 $(AGAIN) -rs $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## style, format, strict types, the direction of imports
 	$(BIN)/ruff check .

@@ -42,8 +42,8 @@ from removal.times import parse_duration
 VERSION = "0.2.0"
 """Lethe's own; CHANGELOG.md says what came with each."""
 ENVIRONMENT_PREFIX = "LETHE_"
-SECRETS = ("password", "access_token")
-"""Keys of `homeserver` whose values are never shown. Each may instead be given as `<key>_file`."""
+SECRETS = ("homeserver.password", "homeserver.access_token", "homeserver.mas.client_secret")
+"""Keys whose values are never shown. Each may instead be given as `<key>_file`."""
 
 
 class ConfigError(Exception):
@@ -154,6 +154,36 @@ class _Section(BaseModel):
 # --- the settings ----------------------------------------------------------------------------------------------------
 
 
+class Mas(_Section):
+    """The Matrix Authentication Service that keeps the accounts, where there is one: its admin API and a way in."""
+
+    url: Annotated[str, AfterValidator(_url)] | None = Field(default=None, examples=["https://account.example.org"])
+    client_id: Annotated[str, Field(min_length=1, pattern=r"^[^:\s]+$")] | None = None
+    client_secret: SecretStr | None = Field(default=None, min_length=1)
+    client_secret_file: Path | None = None
+    token_file: Path | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the settings say anything of it."""
+        return any(getattr(self, name) is not None for name in type(self).model_fields)
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Mas:
+        if self.client_secret is not None and self.client_secret_file is not None:
+            raise ValueError("client_secret and client_secret_file are both given: keep one of them")
+        secret = self.client_secret is not None or self.client_secret_file is not None
+        if self.token_file is not None and (secret or self.client_id is not None):
+            raise ValueError("token_file goes without client_id and client_secret: keep one way in")
+        if secret and self.client_id is None:
+            raise ValueError("client_id is missing: a client's secret goes with its id")
+        if self.client_id is not None and not secret:
+            raise ValueError("client_secret or client_secret_file is missing: a client_id goes with its secret")
+        if self.url is not None and self.client_id is None and self.token_file is None:
+            raise ValueError("the bot can't log in there: give client_id and client_secret, or token_file")
+        return self
+
+
 class Homeserver(_Section):
     """Where the homeserver is and how the bot logs in there. After `load`, secrets from files stand in their fields."""
 
@@ -164,6 +194,7 @@ class Homeserver(_Section):
     access_token: SecretStr | None = Field(None, min_length=1)
     access_token_file: Path | None = None
     device_id: Annotated[str, Field(min_length=1)] | None = None
+    mas: Mas = Mas()
 
     @property
     def server_name(self) -> str:
@@ -418,9 +449,9 @@ def _lay_over(data: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
         if isinstance(place, dict):  # else the file holds no section there, which is told as its own problem
             # One way to give a secret replaces the other, else the environment could not override the file.
             for secret in SECRETS:
-                other = {secret: f"{secret}_file", f"{secret}_file": secret}.get(last)
-                if sections == ["homeserver"] and other and _variable(f"homeserver.{other}") not in environ:
-                    place.pop(other, None)
+                other = {secret: f"{secret}_file", f"{secret}_file": secret}.get(key)
+                if other and _variable(other) not in environ:
+                    place.pop(other.rpartition(".")[2], None)
             place[last] = value
     return problems
 
@@ -455,30 +486,36 @@ def _variable(key: str) -> str:
 def _with_secrets(settings: Settings, base: Path) -> Settings:
     """Reads the secrets that stand in files of their own, and makes every path absolute."""
     problems: list[str] = []
+    home = settings.homeserver
+    mas = home.mas
+    if mas.token_file is not None:
+        mas = mas.model_copy(update={"token_file": base / mas.token_file.expanduser()})
+    mas = mas.model_copy(update=_read_secrets(mas, "homeserver.mas", base, problems))
+    home = home.model_copy(update={"mas": mas, **_read_secrets(home, "homeserver", base, problems)})
+    if problems:
+        raise ConfigError(problems)
+    return settings.model_copy(update={"homeserver": home, "data_dir": base / settings.data_dir.expanduser()})
+
+
+def _read_secrets(section: BaseModel, path: str, base: Path, problems: list[str]) -> dict[str, Any]:
+    """The secrets of one section that stand in files, and where these are."""
     found: dict[str, Any] = {}
-    for secret in SECRETS:
-        file: Path | None = getattr(settings.homeserver, f"{secret}_file")
+    for name in [secret.rpartition(".")[2] for secret in SECRETS if secret.rpartition(".")[0] == path]:
+        file: Path | None = getattr(section, f"{name}_file")
         if file is None:
             continue
         place = base / file.expanduser()
-        found[f"{secret}_file"] = place
+        found[f"{name}_file"] = place
         try:
             text = place.read_text(encoding="utf-8").strip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it isn't UTF-8 text"
-            problems.append(f"homeserver.{secret}_file: {place} can't be read: {why}")
+            problems.append(f"{path}.{name}_file: {place} can't be read: {why}")
             continue
         if not text.strip() or "\n" in text:
-            problems.append(f"homeserver.{secret}_file: {place} must hold the secret in its one line")
-        found[secret] = SecretStr(text)
-    if problems:
-        raise ConfigError(problems)
-    return settings.model_copy(
-        update={
-            "homeserver": settings.homeserver.model_copy(update=found),
-            "data_dir": base / settings.data_dir.expanduser(),
-        }
-    )
+            problems.append(f"{path}.{name}_file: {place} must hold the secret in its one line")
+        found[name] = SecretStr(text)
+    return found
 
 
 # --- telling what is wrong -------------------------------------------------------------------------------------------
@@ -525,10 +562,10 @@ def _explain(detail: ErrorDetails) -> str:
 
 def _typed(path: str, value: object) -> str:
     """What was typed, where it can't be a secret and is short enough to help."""
-    shown = ("homeserver.url", "homeserver.user_id", "homeserver.device_id")
+    shown = ("homeserver.url", "homeserver.user_id", "homeserver.device_id", "homeserver.mas.url")
     if path == "homeserver" or (path.startswith("homeserver.") and path not in shown):
         return ""
-    if not isinstance(value, str | int | float) or (path == "homeserver.url" and "@" in str(value)):
+    if not isinstance(value, str | int | float) or (path.endswith(".url") and "@" in str(value)):
         return ""
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return f"got {text[:80]}{'…' if len(text) > 80 else ''}; "
@@ -567,11 +604,10 @@ def warnings(path: Path, settings: Settings) -> list[str]:
     """What `check` and the start of the bot should point out about settings that are valid, one sentence each."""
     found = []
     written = _read_yaml(path)
-    section = written.get("homeserver") if isinstance(written, dict) else None
-    if _open_to_others(path) and isinstance(section, dict) and any(section.get(secret) for secret in SECRETS):
+    if _open_to_others(path) and any(_written(written, secret) for secret in SECRETS):
         found.append(f"{path} holds a secret and can be read by others on this machine: chmod 600 {path}")
-    for secret in SECRETS:
-        file: Path | None = getattr(settings.homeserver, f"{secret}_file")
+    home = settings.homeserver
+    for file in (home.password_file, home.access_token_file, home.mas.client_secret_file, home.mas.token_file):
         if file is not None and _open_to_others(file):
             found.append(f"{file} holds a secret and can be read by others on this machine: chmod 600 {file}")
     url = urlsplit(settings.homeserver.url)
@@ -579,7 +615,7 @@ def warnings(path: Path, settings: Settings) -> list[str]:
         found.append(
             "homeserver.url is http: whoever sits on the way to the homeserver can read the bot's access token"
         )
-    if settings.homeserver.password is None:
+    if settings.homeserver.password is None and not settings.homeserver.mas.given:
         found.append(
             "homeserver.password isn't given: with only an access token the bot may not be able to sign its device"
         )
@@ -600,6 +636,13 @@ def warnings(path: Path, settings: Settings) -> list[str]:
             "browsers don't keep the page's cookie, except on this machine"
         )
     return found
+
+
+def _written(data: object, key: str) -> object:
+    """What a file says of a key such as `homeserver.password`."""
+    for part in key.split("."):
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
 
 
 def _open_to_others(path: Path) -> bool:

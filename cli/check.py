@@ -16,13 +16,15 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from cli.accounts import Mismatch, found_service, open_accounts
 from cli.findings import Report
 from cli.machine import look_at_data_dir
 from cli.standing import Standing, standing
 from config import Settings
 from handlers.authority import AdminRoom, Policy
-from homeserver.accounts.detection import uses_mas
-from homeserver.accounts.synapse import Synapse
+from homeserver.accounts.detection import AuthService
+from homeserver.accounts.mas import SynapseWithMas
+from homeserver.accounts.mas_tokens import CredentialsRefused
 from homeserver.client.api import Api, HomeserverError
 from homeserver.client.clock import REFUSE_MS, WARN_MS, HomeserverClock
 from homeserver.client.credentials import KEYS, Credentials, DeadToken, MatrixError, keys_file
@@ -66,6 +68,8 @@ async def main(settings: Settings, warnings: list[str], *, as_json: bool = False
         async with aiohttp.ClientSession() as session:
             if await _reachable(session, settings.homeserver.url, report):
                 await _look_inside(settings, session, report)
+    except Mismatch as mismatch:
+        report.bad("mismatch", sentence=str(mismatch))
     except HomeserverError as error:
         report.bad("unreachable", url=settings.homeserver.url, error=str(error))
     except (MatrixError, StorageError, OSError) as error:
@@ -84,15 +88,12 @@ async def _reachable(session: aiohttp.ClientSession, url: str, report: Report) -
 async def _look_inside(settings: Settings, session: aiohttp.ClientSession, report: Report) -> None:
     # First: where accounts live elsewhere, a log-in with a password fails, and its answer explains nothing.
     clock = HomeserverClock()
-    delegated = await uses_mas(Api(session, settings.homeserver.url, None, clock))
+    service = await found_service(settings, session, clock)
     look_at_clock(clock, report)
-    if delegated:
-        report.bad("mas")
-        return
-    report.good("no_mas")
+    report.good("mas" if service else "no_mas", issuer=service.issuer if service else "")
     async with _logged_in(settings, session, report) as api:
         if api is not None:
-            await look_at_homeserver(settings, api, report)
+            await look_at_homeserver(settings, service, session, api, report)
             await look_at_identity(settings, api, report)
 
 
@@ -160,11 +161,29 @@ async def _logged_in(settings: Settings, session: aiohttp.ClientSession, report:
         await logout(api)
 
 
-async def look_at_homeserver(settings: Settings, api: Api, report: Report) -> None:
+async def look_at_mas(settings: Settings, accounts: SynapseWithMas, report: Report) -> bool:
+    """MAS's admin API: whether it lets the bot in, and whether it is this server's. Whether all is well."""
+    try:
+        version, name = await accounts.mas.version(), await accounts.mas.server_name()
+    except CredentialsRefused as error:
+        report.bad("mas_refused", error=str(error))
+        return False
+    if name != settings.homeserver.server_name:
+        report.bad("mas_of_another", name=name, wanted=settings.homeserver.server_name)
+        return False
+    report.good("mas_open", version=version)
+    return True
+
+
+async def look_at_homeserver(
+    settings: Settings, service: AuthService | None, session: aiohttp.ClientSession, api: Api, report: Report
+) -> None:
     """Everything that only the homeserver can tell."""
-    synapse, rooms = Synapse(api), Rooms(api)
+    synapse, rooms = open_accounts(settings, service, session, api), Rooms(api)
+    if isinstance(synapse, SynapseWithMas) and not await look_at_mas(settings, synapse, report):
+        return
     if not await synapse.is_admin():
-        report.bad("no_admin", user=settings.homeserver.user_id)
+        report.bad("no_admin_mas" if service else "no_admin", user=settings.homeserver.user_id)
         return
     look_at_version(await synapse.server_version(), report)
     user_id = settings.homeserver.user_id

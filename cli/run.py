@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from cli.accounts import Mismatch, found_service, open_accounts
 from cli.findings import explain
 from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
@@ -45,10 +46,10 @@ from handlers.recheck import Recheck
 from handlers.sole_admin_counter import SoleAdminCounter
 from handlers.undecryptable import Undecryptable
 from homeserver.accounts.backend import AccountBackend
-from homeserver.accounts.detection import uses_mas
+from homeserver.accounts.mas import SynapseWithMas
+from homeserver.accounts.mas_tokens import CredentialsRefused
 from homeserver.accounts.search import AccountSearch
-from homeserver.accounts.synapse import Synapse
-from homeserver.client.api import Api, BadToken, HomeserverError
+from homeserver.client.api import BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
 from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import DeadToken
@@ -62,7 +63,7 @@ from homeserver.encryption.cross_signing import IdentityStatus
 from removal.incoming import Incoming
 from storage import meta
 from storage.database import FILE, Database
-from texts import Texts, plain, texts_in
+from texts import plain, texts_in
 from web.proving import Proving
 from web.server import PageServer
 
@@ -87,13 +88,16 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
         homeserver.client.credentials.DeadToken: the homeserver doesn't accept the access token any more.
         StorageError: the database can't be used.
     """
-    home = settings.homeserver
     compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
     metrics = Metrics(VERSION)
     matrix = matrix_client(settings, clock=compared, observe=metrics.answered)
-    texts = texts_in(settings.language, settings.command_prefix)
     database = Database(settings.data_dir / FILE)
-    await run_with(settings, matrix, database, lambda: _arrive(home.url, matrix, texts), stop, compared, clock, metrics)
+    async with aiohttp.ClientSession() as session:  # for what is asked before there is a token, and for MAS
+
+        async def arrive() -> AccountBackend:
+            return await _arrive(settings, session, matrix)
+
+        await run_with(settings, matrix, database, arrive, stop, compared, clock, metrics)
 
 
 def matrix_client(settings: Settings, **options: Any) -> MatrixClient:
@@ -114,7 +118,7 @@ async def run_with(
     settings: Settings,
     matrix: MatrixClient,
     database: Database,
-    arrive: Callable[[], Coroutine[Any, Any, None]],
+    arrive: Callable[[], Coroutine[Any, Any, AccountBackend]],
     stop: asyncio.Event,
     compared: HomeserverClock,
     clock: Clock | None = None,
@@ -123,13 +127,14 @@ async def run_with(
     """Runs the bot on a Matrix client and a database that are made already, and closes both. Raises as `run`.
 
     Args:
-        arrive: starts the client.
+        arrive: starts the client, and says who keeps the accounts.
     """
     try:
-        if not await _unless_stopped(asyncio.create_task(arrive()), stop):
+        arriving = asyncio.create_task(arrive())
+        if not await _unless_stopped(arriving, stop):
             return
         await database.open()
-        rooms, accounts = Rooms(matrix.api), Synapse(matrix.api)
+        rooms, accounts = Rooms(matrix.api), arriving.result()
         ready = asyncio.create_task(_ready(settings, rooms, accounts, database))
         if await _unless_stopped(ready, stop):
             room_id = ready.result()
@@ -154,27 +159,26 @@ async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
     return True
 
 
-async def _arrive(url: str, matrix: MatrixClient, texts: Texts) -> None:
-    """Logs in, or resumes the stored session, after checking that Synapse keeps the accounts.
+async def _arrive(settings: Settings, session: aiohttp.ClientSession, matrix: MatrixClient) -> AccountBackend:
+    """Logs in, or resumes the stored session, after finding out who keeps the accounts.
 
     Waits while the homeserver is down.
 
     Raises:
-        CannotRun: the server's accounts live in MAS.
+        CannotRun: the settings don't say how to remove accounts of such a server.
         MatrixError: the bot can't be on Matrix like this.
     """
+    home = settings.homeserver
+    found = await look(session, home.url)
+    if found.reach is not Reach.SYNAPSE:  # waited for all the same: an address may come back
+        log.error("%s", explain(texts_in(settings.language, settings.command_prefix), found, home.url))
     # Checked first: such a server also refuses a log-in with a password, and its error doesn't say why.
-    async with aiohttp.ClientSession() as session:
-        found = await look(session, url)
-        if found.reach is not Reach.SYNAPSE:  # waited for all the same: an address may come back
-            log.error("%s", explain(texts, found, url))
-        delegated = await _answered(lambda: uses_mas(Api(session, url, None)))
-    if delegated:
-        raise CannotRun(
-            "The accounts of this homeserver live in the Matrix Authentication Service (MAS). There, Synapse's own "
-            "deactivation answers “done” and the account can log in again, so Lethe doesn't run here yet."
-        )
+    try:
+        service = await _answered(lambda: found_service(settings, session))
+    except Mismatch as mismatch:
+        raise CannotRun(str(mismatch)) from None
     await matrix.start()
+    return open_accounts(settings, service, session, matrix.api)
 
 
 async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, database: Database) -> str:
@@ -186,8 +190,19 @@ async def _ready(settings: Settings, rooms: Rooms, accounts: AccountBackend, dat
     """
     if not await _answered(accounts.is_admin):
         raise CannotRun(
-            "The bot's account isn't a server admin, so it can't remove anyone. Make it one "
-            '(PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
+            "The bot's account isn't a server admin, so it can't remove anyone. "
+            + (
+                "Its token has to be one with admin rights; see docs/install-mas.md."
+                if isinstance(accounts, SynapseWithMas)
+                else 'Make it one (PUT /_synapse/admin/v1/users/<user_id>/admin with {"admin": true}); see the README.'
+            )
+        )
+    if (
+        isinstance(accounts, SynapseWithMas)
+        and (name := await _answered(accounts.mas.server_name)) != settings.homeserver.server_name
+    ):
+        raise CannotRun(
+            f"homeserver.mas leads to the MAS of {name}, but the bot is an account of {settings.homeserver.server_name}"
         )
     room_id = await _answered(lambda: pinned_admin_room(settings, rooms, database))
     user_id = settings.homeserver.user_id
@@ -201,12 +216,15 @@ async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     """Repeats a call until the homeserver gives a usable answer.
 
     Raises:
+        CannotRun: MAS doesn't let the bot in.
         DeadToken: the homeserver doesn't accept the access token any more.
     """
     backoff = Backoff()
     while True:
         try:
             return await ask()
+        except CredentialsRefused as error:
+            raise CannotRun(f"{error}. See docs/install-mas.md.") from None
         except HomeserverError as error:
             if isinstance(error, BadToken) and error.errcode == "M_UNKNOWN_TOKEN":
                 raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
@@ -257,8 +275,9 @@ async def _serve(
     doctor = Doctor(database, lambda: matrix.last_synced_ts, clock)
     pace = Pace(settings.bulk.side_by_side)
     paced = PacedApi.beside(matrix.api, pace)
-    wave_watch = WaveWatch(context, Synapse(paced), AccountSearch(paced))
-    tools = Tools(units, WaveSteps(Synapse(paced)), pace, PaceKeeper(pace, accounts.is_admin))
+    paced_accounts = accounts.paced(pace)
+    wave_watch = WaveWatch(context, paced_accounts, AccountSearch(paced))
+    tools = Tools(units, WaveSteps(paced_accounts), pace, PaceKeeper(pace, accounts.is_admin))
     wave_runner = WaveRunner(tools, wave_watch.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)

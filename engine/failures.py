@@ -6,7 +6,7 @@ import contextlib
 import random
 from typing import Any, Protocol
 
-from homeserver.accounts.errors import identity_server_failed
+from homeserver.accounts.errors import MovedElsewhere, identity_server_failed
 from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused, ServerFault
 from homeserver.client.backoff import GATEWAY
 from removal.lifecycle import StepFailed
@@ -62,6 +62,8 @@ def classify(error: HomeserverError, request: Request, step: Step) -> Problem:
         return Problem(Failure.PASSING, cause, retry_after=error.retry_after)
     if isinstance(error, BadToken):
         return Problem(Failure.PASSING, cause)
+    if isinstance(error, MovedElsewhere):
+        return Problem(Failure.NEEDS_PERSON, cause, "moved")
     if isinstance(error, Forbidden):
         return Problem(Failure.NEEDS_PERSON, cause, "forbidden")
     if isinstance(error, NotFound) and error.errcode != "M_UNRECOGNIZED":  # that names a missing path, not an account

@@ -56,6 +56,7 @@ async def leave_all(
     """
     repairs = 0
     looks = looks or Looks()
+    await _until_deactivated(accounts, request, stalled)
     while True:
         async with looks.among:
             left_over = await _until_in_no_room(accounts, request.target_id, stalled, looks)
@@ -74,6 +75,20 @@ async def leave_all(
         if repairs > 3:
             raise Problem(Failure.NOT_YET, "the account keeps coming back to rooms it left")
         await accounts.deactivate(request.target_id, erase=request.options.erase)
+
+
+async def _until_deactivated(accounts: AccountBackend, request: Request, stalled: float) -> None:
+    """Where accounts live in MAS, the answer to a deactivation only means that it is queued."""
+    since, delay = asyncio.get_running_loop().time(), 0.1
+    while True:
+        user = await accounts.user(request.target_id)
+        if user is None or (user.deactivated and (user.erased or not request.options.erase)):
+            return
+        if asyncio.get_running_loop().time() - since > stalled:
+            await accounts.deactivate(request.target_id, erase=request.options.erase)
+            raise Problem(Failure.NOT_YET, "the deactivation isn't in force yet")
+        await asyncio.sleep(delay)
+        delay = min(delay * 1.5, 5.0)
 
 
 async def _until_in_no_room(accounts: AccountBackend, user_id: str, stalled: float, looks: Looks) -> list[str]:

@@ -7,6 +7,7 @@ kind of failure each is. A 200 is never taken as proof: what matters is read bac
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ STALLED = 30.0
 it."""
 SHOWN_WITHIN = 3.0
 """Seconds that a homeserver is given until it shows what it just did: one of several processes hears of it later."""
+IN_CHARGE_FOR = 2.0
+"""Seconds that a look at who keeps the accounts counts for."""
 Answer = dict[str, Any]
 
 
@@ -45,6 +48,7 @@ class Steps:
         self._pause = pause
         self._stalled = stalled
         self._shown_within = shown_within
+        self._in_charge_seen = -math.inf
         self._table: dict[Step, Callable[[Request], Awaitable[Answer]]] = {
             Step.SNAPSHOT: self._snapshot,
             Step.HANDOVER: lambda request: hand_over(accounts, request),
@@ -66,12 +70,20 @@ class Steps:
             Problem: it didn't succeed.
             HomeserverError: the homeserver refused, failed or couldn't be reached; see `classify`.
         """
+        await self._ensure_in_charge()
         return await self._table[step](request)
+
+    async def _ensure_in_charge(self) -> None:
+        """A server may move to MAS while requests wait. It is down meanwhile, so a look counts for a moment."""
+        now = asyncio.get_running_loop().time()
+        if now - self._in_charge_seen > IN_CHARGE_FOR:
+            await self._accounts.ensure_in_charge()
+            self._in_charge_seen = now
 
     async def is_undone(self, request: Request) -> bool:
         """Whether the homeserver shows that the account isn't deactivated. Raises: HomeserverError."""
         user = await self._accounts.user(request.target_id)
-        return user is not None and not user.deactivated
+        return user is not None and not user.deactivated and not user.half_deactivated
 
     async def answers(self, request: Request) -> bool:
         """Whether the homeserver answers a plain question now: then a failure is this step's own."""
@@ -197,7 +209,7 @@ class Steps:
             Proof.DEACTIVATED: lambda: _is(user.deactivated),
             Proof.ERASED: lambda: _is(user.erased),
             Proof.NO_THREEPIDS: lambda: _is(not user.threepid_media),
-            Proof.NO_DEVICES: lambda: _empty(accounts.devices(user_id)),
+            Proof.NO_DEVICES: lambda: self._no_sessions(user_id),
             Proof.NO_PUSHERS: lambda: _empty(accounts.pushers(user_id)),
             Proof.NO_ROOMS: lambda: self._has_no_rooms(user_id),
             Proof.NO_ACCOUNT_DATA: lambda: self._no_account_data(user_id),
@@ -220,6 +232,9 @@ class Steps:
             return await self._wait(request)
         waited = request.record(Step.WAIT)
         return waited.answer if waited is not None else {}
+
+    async def _no_sessions(self, user_id: str) -> bool:
+        return not any((await self._accounts.sessions(user_id)).values())
 
     async def _has_no_rooms(self, user_id: str) -> bool:
         return not await self._accounts.joined_rooms(user_id)

@@ -22,6 +22,9 @@ from handlers.message import DASHES, Message, Word
 from removal.ids import USER_ID_MAX_BYTES, InvalidUserID, UserID, parse_reference, parse_wave_reference
 from removal.times import parse_duration, parse_moment
 
+# An e-mail address or a phone number, told from a Matrix ID; whether there is such a one, the homeserver knows.
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+|\+?[0-9][0-9()./-]{4,24}")
+
 MAX_TEXT = 500
 """Characters that a text such as a reason may have."""
 
@@ -31,6 +34,7 @@ class Kind(StrEnum):
 
     FLAG = "flag"  # options only: no value
     USER = "user"  # @user (this server), a full Matrix ID, a pill, a matrix.to or matrix: link → UserID
+    ACCOUNT = "account"  # the same, or an e-mail address or a phone number → UserID, or str
     ROOM = "room"  # an id, an address, a link → str
     REFERENCE = "reference"  # R7 → int
     WAVE = "wave"  # B3 → WaveNumber
@@ -93,6 +97,8 @@ class Command:
     name: str
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
+    topic: str = ""
+    """What `!help` folds it under; its words stand in the group `topic`. What is needed most has none."""
 
 
 class Problem(StrEnum):
@@ -316,7 +322,9 @@ def _place(
         del plain[:count]
     if plain:
         second = read_user(plain[0], server_name)
-        if isinstance(second, UserID) and any(argument.kind is Kind.USER for argument in command.arguments):
+        if isinstance(second, UserID) and any(
+            argument.kind in (Kind.USER, Kind.ACCOUNT) for argument in command.arguments
+        ):
             return UsageError(Problem.TWO_USERS, typed=str(second))
         return UsageError(Problem.TOO_MANY_ARGUMENTS, typed=_short(plain[0].text))
     return Parsed(command, values, written)
@@ -351,6 +359,9 @@ def _value(name: str, kind: Kind, words: list[Word], server_name: str) -> Value 
     match kind:
         case Kind.USER:
             return read_user(words[0], server_name, name)
+        case Kind.ACCOUNT:
+            is_address = words[0].link is None and _ADDRESS.fullmatch(text)
+            return text if is_address else read_user(words[0], server_name, name)
         case Kind.ROOM:
             return _room(words[0], server_name, name)
         case Kind.REFERENCE:

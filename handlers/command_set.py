@@ -45,6 +45,14 @@ class Commands(Generic[CommandT]):
         """The declarations, in the order in which help shows them."""
         return (HELP, *(command for command, _ in self._table))
 
+    @property
+    def by_topic(self) -> dict[str, list[tuple[str, str]]]:
+        """Topic → its commands, each with its usage, as help shows them; first those without one."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for command in self.all:
+            found.setdefault(command.topic, []).append((command.name, self._shown(command)))
+        return found
+
     def knows(self, name: str) -> bool:
         """Whether there is a command of this name."""
         return self._find(name) is not None
@@ -109,8 +117,7 @@ class Commands(Generic[CommandT]):
             return
         async with context.units.begin(asked.event) as unit:
             if found is None:
-                commands = [(c.name, self._shown(c)) for c in self.all]
-                await unit.messages.reply(asked.event, Template(f"{self._words}help"), commands=commands)
+                await unit.messages.reply(asked.event, Template(f"{self._words}help"), commands=self.by_topic)
             else:
                 await unit.messages.reply(
                     asked.event,

@@ -49,6 +49,9 @@ class AuditAction(StrEnum):
     STEP_DONE_WITHOUT_EFFECT = "StepDoneRefused"
     STEP_FAILED_WITHOUT_EFFECT = "StepFailedRefused"
     # All else.
+    ACCOUNT_CHANGE_BEGUN = "AccountChangeBegun"
+    ACCOUNT_CHANGED = "AccountChanged"
+    ACCOUNT_CHANGE_FAILED = "AccountChangeFailed"
     ADMIN_ROOM_ALARM = "AdminRoomAlarm"
     ADMIN_ROOM_FOLLOWED = "AdminRoomFollowed"
     AUDIT_EXPORTED = "AuditExported"

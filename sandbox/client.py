@@ -69,7 +69,15 @@ class Person(Watching):
         except BaseException:
             await self.close()
             raise
-        self.access_token, self.device_id = answer["access_token"], answer["device_id"]
+        await self._begin(answer["access_token"], answer["device_id"])
+
+    async def resume(self, access_token: str, device_id: str) -> None:
+        """Be a device that was logged in elsewhere, upload its keys, and sync from here on; else as `login`."""
+        self._session = aiohttp.ClientSession()
+        await self._begin(access_token, device_id)
+
+    async def _begin(self, access_token: str, device_id: str) -> None:
+        self.access_token, self.device_id = access_token, device_id
         self._encryption = Encryption(self.user_id, self.device_id, self.call, self._log)
         await self._encryption.upload_keys()
         await self._sync_once(wait=False)

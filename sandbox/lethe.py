@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -64,6 +65,11 @@ class Lethe:
     def database(self) -> Path:
         """The bot's database file."""
         return self.data_dir / "lethe.db"
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The log-in that it keeps."""
+        return dict(json.loads((self.data_dir / "credentials.json").read_text()))
 
     @property
     def log(self) -> str:

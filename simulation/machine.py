@@ -19,6 +19,7 @@ import aiosqlite
 
 from cli.run import run_with
 from config import Settings
+from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api
 from homeserver.client.clock import HomeserverClock
 from homeserver.client.credentials import Credentials
@@ -190,8 +191,9 @@ class Machine:
         database = self._open(process)
         self._stop = asyncio.Event()
 
-        async def arrive() -> None:
+        async def arrive() -> Synapse:
             await client.start()
+            return Synapse(client.api)
 
         self._task = asyncio.get_running_loop().create_task(
             run_with(self.settings, client, database, arrive, self._stop, clock)

@@ -131,6 +131,12 @@ async def of_requester(tx: Transaction, requester_id: str, since_ts: int, kind: 
     return [read(row) for row in rows]
 
 
+async def of_target(tx: Transaction, target_id: str, limit: int) -> list[Request]:
+    """The newest requests for this account, open or not."""
+    rows = await tx.all("SELECT data FROM requests WHERE target_id = ? ORDER BY id DESC LIMIT ?", target_id, limit)
+    return [read(row) for row in rows]
+
+
 async def in_state(tx: Transaction, state: State) -> list[Request]:
     """Every open request in this state, oldest first; those of waves left out."""
     rows = await tx.all("SELECT data FROM requests WHERE open = 1 AND state = ? AND wave_id IS NULL ORDER BY id", state)

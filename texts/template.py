@@ -29,6 +29,8 @@ class Template(StrEnum):
     HELP = "help"
     HELP_COMMAND = "help_command"
     IDENTITY = "identity"
+    INFO = "info"
+    MEMBERSHIPS = "memberships"
     MYDATA = "mydata"
     NOT_CHANGED = "not_changed"
     NOT_LOCAL = "not_local"
@@ -48,11 +50,14 @@ class Template(StrEnum):
     OWN_THIRD_PERSON = "own_third_person"
     OWN_UNKNOWN_COMMAND = "own_unknown_command"
     PROMPT_LEFT_BEHIND = "prompt_left_behind"
+    PING = "ping"
     RECEIPT = "receipt"
     REFUSAL = "refusal"
     REFUSE_HOW = "refuse_how"
     REQUESTS = "requests"
     RETRYING = "retrying"
+    RUNG = "rung"
+    RUNG_PROBLEM = "rung_problem"
     SAID_IN_THREAD = "said_in_thread"
     STATUS = "status"
     UNKNOWN_COMMAND = "unknown_command"
@@ -61,6 +66,7 @@ class Template(StrEnum):
     UNTRUSTED_DEVICE = "untrusted_device"
     UPGRADE = "upgrade"
     USAGE_ERROR = "usage_error"
+    VERSION = "version"
     WATCH = "watch"
     WAVE_CARD = "wave_card"
     WAVE_LIST = "wave_list"
@@ -111,10 +117,13 @@ Group = Literal[
     "refusal",
     "remedy",
     "result",
+    "rung",
+    "rung_problem",
     "state",
     "step",
     "step_name",
     "step_state",
     "threepid",
+    "topic",
 ]
 """Each names a file in texts/en/words/, without its ending: the words for the values of one enumeration."""

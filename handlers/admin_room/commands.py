@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handlers.admin_room import approval, audit, deactivate, moderators, receipt, requests, wave_commands
+from handlers.admin_room import approval, audit, deactivate, ladder, look, moderators, receipt, requests, wave_commands
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import ModeratorCommand
@@ -73,6 +73,8 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
                 ),
                 audit.search,
             ),
+            *look.COMMANDS,
+            *ladder.COMMANDS,
         ),
         audited=True,
     )

@@ -21,6 +21,7 @@ from homeserver.accounts.models import (
     Threepid,
     User,
 )
+from homeserver.client.pace import Pace
 from removal.plan import Step
 
 
@@ -36,6 +37,22 @@ class AccountBackend(Protocol):
         """Whether the bot's own account may administrate accounts."""
         ...
 
+    async def versions(self) -> Mapping[str, str]:
+        """The version of each program that keeps the accounts, by its name."""
+        ...
+
+    def paced(self, pace: Pace) -> AccountBackend:
+        """The same accounts, for work that may take its time: each call waits for its turn."""
+        ...
+
+    async def ensure_in_charge(self) -> None:
+        """Makes sure that this is still who keeps the accounts.
+
+        Raises:
+            errors.MovedElsewhere: it isn't; to act through here would be to act by the wrong door.
+        """
+        ...
+
     # --- looking at an account ---
 
     async def user(self, user_id: str) -> User | None:
@@ -46,12 +63,24 @@ class AccountBackend(Protocol):
         """Matrix IDs whose name or display name contains this text, at most `limit`; for suggestions only."""
         ...
 
+    async def owner_of(self, medium: str, address: str) -> str | None:
+        """The Matrix ID of the account that has this third-party id (`email`, `msisdn`), None where none has."""
+        ...
+
+    async def reports_against(self, user_id: str) -> int:
+        """How many reports there are of the account and of what it wrote."""
+        ...
+
     async def threepids(self, user_id: str) -> list[Threepid]:
         """E-mail addresses and phone numbers, for their owner only."""
         ...
 
     async def devices(self, user_id: str) -> list[str]:
         """The ids of the account's devices."""
+        ...
+
+    async def sessions(self, user_id: str) -> Mapping[str, int]:
+        """How many log-ins are active, by kind: `devices`, and what a service beside the homeserver knows."""
         ...
 
     async def device_records(self, user_id: str) -> list[dict[str, Any]]:
@@ -94,6 +123,18 @@ class AccountBackend(Protocol):
 
     async def end_device(self, user_id: str, device_id: str) -> None:
         """Ends one of the account's sessions; one that isn't there is no error."""
+        ...
+
+    async def lock(self, user_id: str, locked: bool) -> None:
+        """Locks or unlocks the account. Locking ends no session: they work again once it is unlocked."""
+        ...
+
+    async def log_out(self, user_id: str) -> None:
+        """Ends all sessions and removes all devices. Not always at once: see `sessions`."""
+        ...
+
+    async def scramble_password(self, user_id: str) -> bool:
+        """Replaces the password by one that nobody knows. False where accounts here have no passwords."""
         ...
 
     async def remove_threepids(self, user_id: str) -> tuple[str, ...]:

@@ -5,6 +5,13 @@ from __future__ import annotations
 from homeserver.client.api import HomeserverError, Refused, ServerFault
 
 
+class MovedElsewhere(Refused):
+    """Somebody else keeps the accounts by now. Nothing was done: it would have been the wrong door."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, 409)
+
+
 def identity_server_failed(error: HomeserverError) -> bool:
     """Whether this error, of `deactivate` or `remove_threepids`, is an identity server's that couldn't be reached.
 

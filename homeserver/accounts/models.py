@@ -68,6 +68,8 @@ class User(Answer):
     avatar_url: str | None
     admin: bool
     deactivated: bool
+    half_deactivated: bool = False
+    """Deactivated in the service that keeps log-ins or in the homeserver, and not in the other (yet)."""
     erased: bool
     suspended: bool
     locked: bool

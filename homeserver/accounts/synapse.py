@@ -10,9 +10,12 @@ Source: https://element-hq.github.io/synapse/latest/usage/administration/admin_a
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from homeserver.accounts.detection import uses_mas
+from homeserver.accounts.errors import MovedElsewhere
 from homeserver.accounts.models import (
     AccountData,
     AccountDataAnswer,
@@ -38,6 +41,7 @@ from homeserver.accounts.models import (
     read,
 )
 from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound
+from homeserver.client.pace import Pace, PacedApi
 from removal.plan import Step
 
 DEACTIVATE_TIMEOUT = 180.0
@@ -106,6 +110,10 @@ class Synapse:
     def __init__(self, api: Api) -> None:
         self._api = api
 
+    def paced(self, pace: Pace) -> Synapse:
+        """The same accounts; each call waits for its turn."""
+        return Synapse(PacedApi.beside(self._api, pace))
+
     # --- the server ---
 
     async def server_version(self) -> str:
@@ -115,6 +123,10 @@ class Synapse:
         if not isinstance(version, str):
             raise BadAnswer("the homeserver doesn't name its version")
         return version
+
+    async def versions(self) -> Mapping[str, str]:
+        """Synapse's version."""
+        return {"Synapse": await self.server_version()}
 
     async def is_admin(self) -> bool:
         """Whether the token's account is a server admin: `GET v1/background_updates/status`, the cheapest question.
@@ -127,6 +139,18 @@ class Synapse:
         except Forbidden:
             return False
         return True
+
+    async def ensure_in_charge(self) -> None:
+        """Makes sure that no Matrix Authentication Service keeps the accounts by now: `GET …/auth_metadata`.
+
+        A server can move while requests wait. Its old tokens go on working, and its own deactivation goes on answering
+        "done", but the account can log in again.
+
+        Raises:
+            MovedElsewhere: one does.
+        """
+        if await uses_mas(self._api):
+            raise MovedElsewhere("the accounts of this homeserver live in a Matrix Authentication Service (MAS) by now")
 
     async def scheduled_tasks(self, resource_id: str, action_name: str) -> list[ScheduledTask]:
         """The tasks of this kind for this resource, ended ones of the last seven days too: `GET v1/scheduled_tasks`.
@@ -169,6 +193,29 @@ class Synapse:
         answer = await self._api.call("GET", "/_synapse/admin/v3/users", params=params)
         return [each.name for each in read(FoundUsers, "the search for accounts", answer).users][:limit]
 
+    async def owner_of(self, medium: str, address: str) -> str | None:
+        """The account that has this third-party id: `GET v1/threepid/{medium}/users/{address}`."""
+        try:
+            answer = await self._api.call("GET", "/_synapse/admin/v1/threepid/{}/users/{}", medium, address)
+        except NotFound as error:
+            if error.errcode != "M_NOT_FOUND":
+                raise
+            return None
+        user_id = answer.get("user_id")
+        if not isinstance(user_id, str):
+            raise BadAnswer("the homeserver's answer to a third-party id names no account")
+        return user_id
+
+    async def reports_against(self, user_id: str) -> int:
+        """How many reports there are: `GET v1/event_reports` (what it wrote), `GET v1/user_reports` (itself)."""
+        events = await self._api.call(
+            "GET", "/_synapse/admin/v1/event_reports", params={"event_sender_user_id": user_id, "limit": 1}
+        )
+        users = await self._api.call(
+            "GET", "/_synapse/admin/v1/user_reports", params={"target_user_id": user_id, "limit": 1}
+        )
+        return sum(read(Total, "the list of reports", each).total for each in (events, users))
+
     async def threepids(self, user_id: str) -> list[Threepid]:
         """E-mail addresses and phone numbers, for their owner only: `GET v2/users/{user_id}`.
 
@@ -189,6 +236,14 @@ class Synapse:
     async def end_device(self, user_id: str, device_id: str) -> None:
         """Ends a session: `DELETE v2/users/{user_id}/devices/{device_id}`; 200 for one that isn't there, too."""
         await self._api.call("DELETE", _USER_V2 + "/devices/{}", user_id, device_id)
+
+    async def sessions(self, user_id: str) -> Mapping[str, int]:
+        """How many devices there are: whoever is logged in has one.
+
+        Raises:
+            NotFound: no such account.
+        """
+        return {"devices": len(await self.devices(user_id))}
 
     async def device_records(self, user_id: str) -> list[dict[str, Any]]:
         """The devices with all that the homeserver knows of them (names, addresses), for their owner only."""
@@ -278,6 +333,46 @@ class Synapse:
         answer = await self._api.call("PUT", "/_synapse/admin/v1/suspend/{}", user_id, json={"suspend": suspended})
         if answer.get(f"user_{user_id}_suspended") is not suspended:
             raise BadAnswer("the homeserver's answer to a suspension doesn't confirm it")
+
+    async def lock(self, user_id: str, locked: bool) -> None:
+        """Locks or unlocks the account: `GET`, then `PUT v2/users/{user_id}`. Safe to repeat.
+
+        Looks first, since the `PUT` creates an active account where there is none.
+
+        Raises:
+            NotFound: no such account; nothing was done.
+        """
+        if (await self._user(user_id)).locked is not locked:
+            await self._change(user_id, {"locked": locked})
+
+    async def log_out(self, user_id: str) -> None:
+        """Removes all devices, and their tokens with them: `POST v2/users/{user_id}/delete_devices`. Safe to repeat.
+
+        A token without a device, which only another admin can have made, stays.
+
+        Raises:
+            NotFound: no such account.
+        """
+        devices = await self.devices(user_id)
+        if devices:
+            await self._api.call(
+                "POST", _USER_V2 + "/delete_devices", user_id, json={"devices": devices}, timeout=_SLOW
+            )
+
+    async def scramble_password(self, user_id: str) -> bool:
+        """Sets a password that nobody knows, and ends all sessions: `POST v1/reset_password/{user_id}`. Safe to repeat.
+
+        Raises:
+            NotFound: no such account.
+        """
+        body = {"new_password": secrets.token_urlsafe(32), "logout_devices": True}
+        try:
+            await self._api.call("POST", "/_synapse/admin/v1/reset_password/{}", user_id, json=body, timeout=_SLOW)
+        except Forbidden:
+            if not await self.is_admin():
+                raise
+            return False  # log-in by password is switched off
+        return True
 
     async def remove_threepids(self, user_id: str) -> tuple[str, ...]:
         """Takes all third-party ids off, at identity servers too: `GET`, then `PUT v2/users/{user_id}`. Safe to repeat.

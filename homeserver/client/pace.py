@@ -79,6 +79,7 @@ class PacedApi(Api):
         timeout: float,
         data: bytes | None = None,
         content_type: str = "application/json",
+        authorization: str | None = None,
     ) -> Any:
         async with self._pace.slot():
-            return await super()._exchange(method, path, ids, json, params, timeout, data, content_type)
+            return await super()._exchange(method, path, ids, json, params, timeout, data, content_type, authorization)

@@ -162,7 +162,9 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "edited": lambda h: [{}],
     "error": lambda h: each("incident", h),
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
-    "help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("command")]}],
+    "help": lambda h: [
+        {"commands": {topic: [(name, h) for name in TEXTS.words("command")] for topic in ("", *TEXTS.words("topic"))}}
+    ],
     "help_command": lambda h: [
         {"words": words, "name": name, "usage": h, "options": options(words, name, h)}
         for words in ("", "own_")
@@ -172,6 +174,24 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         {"what": what, "user": HOSTILE_ID, "key": h, "required": required}
         for what in ("changed", "refused", "missing", "plain", "accepted", "own", "nothing")
         for required in (True, False)
+    ],
+    "info": lambda h: [
+        {
+            "user": HOSTILE_ID,
+            "address": h,
+            "f": facts,
+            "flags": ["admin", "locked"],
+            "sessions": {"devices": 2, h: 1},
+            "reports": 3,
+            "requests": requests_with(h, Kind.MODERATION),
+            "devices": devices,
+        }
+        for facts in (Facts(displayname=h, only_admin_in=(h,), threepids=("email",), sso_providers=(h,)), Facts())
+        for devices in (None, [{"device_id": h, "name": h, "ip": h, "agent": h, "seen_ts": NOW}])
+    ],
+    "memberships": lambda h: [
+        {"user": HOSTILE_ID, "total": total, "rooms": [{"room_id": h, "membership": h, "name": h}]}
+        for total in (1, 2, 9)
     ],
     "mydata": lambda h: each("what", "not_encrypted", "once_a_day", "type_matrix_id", "wrong_matrix_id", "sent"),
     "not_changed": lambda h: [
@@ -184,7 +204,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "outcome": lambda h: heard("outcome", h),
     "own_card": lambda h: each("r", *requests_with(h, Kind.OWN)),
     "own_greeting": lambda h: [{}],
-    "own_help": lambda h: [{"commands": [(name, h) for name in TEXTS.words("own_command")]}],
+    "own_help": lambda h: [{"commands": {"": [(name, h) for name in TEXTS.words("own_command")]}}],
     "own_hint": lambda h: [{}],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],
@@ -203,6 +223,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         for rows in (audit_rows(h), [])
     ],
     "said_in_thread": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
+    "ping": lambda h: [{"bot": HOSTILE_ID, "server": h}],
     "refusal": lambda h: [
         {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
         for refusal in Refusal
@@ -220,6 +241,8 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         *each("all", True, False, requests=[], more=False, now=NOW, waves=[]),
     ],
     "retrying": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
+    "rung": lambda h: each("rung", *TEXTS.words("rung"), user=HOSTILE_ID),
+    "rung_problem": lambda h: each("problem", *TEXTS.words("rung_problem"), user=HOSTILE_ID, cause=h),
     "status": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN), now=NOW),
     "unknown_command": lambda h: each("nearest", None, h, typed=h),
     "unknown_reference": lambda h: each("typed", h),
@@ -238,6 +261,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         inviter=HOSTILE_ID,
     ),
     "usage_error": lambda h: each("e", *errors(h), usage=h, command=h, takes_reason=True),
+    "version": lambda h: [{"versions": {"Lethe": h, h: "1"}}],
     "watch": lambda h: [
         {"alarms": [(name, {"value": h, "level": 50}) for name in names]}
         for names in (list(TEXTS.words("alarm")), *([name] for name in TEXTS.words("alarm")))

@@ -13,6 +13,7 @@ import pytest
 
 from cli.standing import Standing
 from handlers.admin_room.commands import for_admin_room
+from handlers.admin_room.ladder import RUNGS
 from handlers.admin_room.watch import Alarm
 from handlers.command import Command, Problem
 from handlers.direct.commands import for_direct_messages
@@ -84,6 +85,8 @@ EXPECTED: dict[Group, set[str]] = {
     "alarm": set(Alarm),
     "own_question": set(Question),
     "audit_action": set(AuditAction),
+    "rung": {rung.name for rung in RUNGS},
+    "topic": {command.topic for command in MODERATORS} - {""},
 }
 CHECKING = ("cli/check.py", "cli/machine.py", "cli/findings.py")
 LITERALS: dict[Group, tuple[str, ...]] = {
@@ -93,6 +96,7 @@ LITERALS: dict[Group, tuple[str, ...]] = {
     "option_problem": ("handlers/admin_room/deactivate.py", "handlers/admin_room/audit.py"),
     "audit": ("cli/audit.py",),
     "page_problem": ("web/account.py", "web/asking.py", "web/log_in.py", "web/server.py"),
+    "rung_problem": ("handlers/admin_room/ladder.py", "handlers/admin_room/look.py"),
     "accept": ("cli/accept.py",),
     "init": ("cli/init.py", "cli/init_room.py", "cli/init_lines.py"),
     "declined": ("handlers/invites.py",),
