@@ -48,6 +48,7 @@ def options(context: Context, *, erase: bool, redact: bool, delete_media: bool) 
         redact=redact,
         media=Media.DELETE if delete_media else Media.KEEP,
         forget_sso=context.settings.self_service.remove_sso_links,
+        clear_marks=context.settings.removal.clear_lock_and_shadow_ban,
     )
 
 

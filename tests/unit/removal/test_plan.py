@@ -93,5 +93,11 @@ def test_each_option_promises_its_own_proofs(options: Options, added: set[Proof]
 
 def test_every_proof_is_promised_by_some_plan() -> None:
     """A proof that nothing promises would never be read."""
-    plans = [Options(True, True, media, True) for media in Media]
+    plans = [Options(True, True, media, True, clear_marks=True) for media in Media]
     assert {proof for plan in plans for proof in proofs_for(plan)} == set(Proof)
+
+
+def test_a_wave_doesnt_search_the_directory() -> None:
+    """All else that a removal promises, an account of a wave promises too."""
+    alone, in_wave = proofs_for(Options(erase=True)), proofs_for(Options(erase=True), in_wave=True)
+    assert set(alone) - set(in_wave) == {Proof.NOT_IN_DIRECTORY}
