@@ -12,6 +12,8 @@ from playwright.async_api import Browser, BrowserContext, Page, TimeoutError, as
 
 from sandbox.scene import Scene
 from sandbox.synapse_process import free_port
+from sandbox.timeline import Seen
+from tests.support.direct_room import Talk
 from tests.support.needs import skip_without
 
 CHROMIUM = shutil.which("chromium")
@@ -104,3 +106,16 @@ class Visitor:
     async def close(self) -> None:
         """Closes the window."""
         await self.context.close()
+
+
+async def link_of(talk: Talk, command: str = "!deactivate --erase --keep-media") -> str:
+    """The personal link that the bot sends after ✅."""
+    await talk.react(await talk.shown(command), "✅")
+    return found_link(await talk.hears("log in"))
+
+
+def found_link(message: Seen) -> str:
+    """The link in a message of the bot."""
+    found = re.search(r"http://\S+/link/\S+", message.body)
+    assert found, message.body
+    return found.group()
