@@ -143,6 +143,13 @@ def _address(value: str) -> str:
     return value
 
 
+def _host_and_port(address: str | None) -> tuple[str, int] | None:
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 UserId = Annotated[str, AfterValidator(_user_id)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
@@ -236,6 +243,26 @@ class Moderators(_Section):
     allow_remote: bool = False
 
 
+class Web(_Section):
+    """The page on which people log in and ask for the removal of their own account; without `listen` there is none."""
+
+    listen: Annotated[str, AfterValidator(_address)] | None = None
+    public_url: Annotated[str, AfterValidator(_url)] | None = None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port."""
+        return _host_and_port(self.listen)
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Web:
+        if self.listen is not None and self.public_url is None:
+            raise ValueError('public_url is missing: the address that people open, such as "https://leave.example.org"')
+        if self.public_url is not None and self.listen is None:
+            raise ValueError('listen is missing: where your reverse proxy finds the page, such as "127.0.0.1:8010"')
+        return self
+
+
 class SelfService(_Section):
     """People who ask for the removal of their own account."""
 
@@ -247,6 +274,14 @@ class SelfService(_Section):
     requests_per_day: Annotated[Number, Field(ge=1)] = 3
     remove_sso_links: bool = True
     wait_for_reminder: bool = True
+    proof: Literal["chat", "login", "either"] = "chat"
+    web: Web = Web()
+
+    @model_validator(mode="after")
+    def _log_in_needs_the_page(self) -> SelfService:
+        if self.proof != "chat" and self.web.listen is None:
+            raise ValueError(f"proof is {self.proof}, but nobody can log in without the page: give web.listen too")
+        return self
 
 
 class Removal(_Section):
@@ -298,10 +333,7 @@ class Monitoring(_Section):
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and port."""
-        if self.listen is None:
-            return None
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _host_and_port(self.listen)
 
 
 class Settings(_Section):
@@ -635,6 +667,12 @@ def warnings(path: Path, settings: Settings) -> list[str]:
         found.append("moderators.users names the bot itself: take it off")
     if settings.self_service.enabled and not settings.self_service.grace_period:
         found.append("self_service.grace_period is 0s: what somebody does with a stolen session is then final at once")
+    public_url = urlsplit(settings.self_service.web.public_url or "https:")
+    if public_url.scheme != "https":
+        found.append(
+            "self_service.web.public_url isn't https: whoever sits on the way can read what people type there, and "
+            "browsers don't keep the page's cookie, except on this machine"
+        )
     return found
 
 

@@ -66,6 +66,8 @@ from homeserver.encryption.cross_signing import IdentityStatus
 from removal.incoming import Incoming, SyncBatch
 from storage.database import FILE, Database
 from texts import plain, texts_in
+from web.proving import Proving
+from web.server import PageServer
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +265,8 @@ async def _serve(
         words = texts.word("check", f"identity_{matrix.identity.status.value}", detail=matrix.identity.detail)
         log.error("%s", plain(str(words)))
     known = compared if clock is compared else None
-    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed)
+    page_url = settings.self_service.web.public_url if settings.self_service.enabled else None
+    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed, page_url)
 
     async def event_of(room_id: str, event_id: str) -> Incoming | None:
         raw = await rooms.event(room_id, event_id)
@@ -317,6 +320,8 @@ async def _serve(
             only_one.heard(Running.read(batch.running))
 
     kept = Kept(settings.audit.retention, settings.requests.delete_after, settings.audit.delete_after)
+
+    proving = Proving(units, accounts, matrix.api, settings.homeserver.url)
     # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
     clock_watch = ClockWatch(units, compared, admin_room)
     await clock_watch.look()
@@ -336,6 +341,7 @@ async def _serve(
             "clock": clock_watch.run(),
             "watch": _look_at_admin_room(watch, upgrade),
             "watchdog": keep_watchdog_quiet(doctor),
+            "log-ins": proving.run(),
             "housekeeping": Housekeeping(units, context.files, kept).run(),
         }.items()
     ]
@@ -346,7 +352,9 @@ async def _serve(
     try:
         async with AsyncExitStack() as listening:
             if (address := settings.monitoring.address) is not None:
-                await _listen(listening, Monitoring(doctor, metrics), *address)
+                await _listen(listening, Monitoring(doctor, metrics), "monitoring.listen", *address)
+            if page_url is not None and (address := settings.self_service.web.address) is not None:
+                await _listen(listening, PageServer(context, proving), "self_service.web.listen", *address)
             await _until_stopped(stop, {stopping, *tasks})
     finally:
         notify("STOPPING=1")
@@ -356,11 +364,12 @@ async def _serve(
         log.info("Lethe has stopped")
 
 
-async def _listen(stack: AsyncExitStack, monitoring: Monitoring, host: str, port: int) -> None:
+async def _listen(stack: AsyncExitStack, listener: Monitoring | PageServer, key: str, host: str, port: int) -> None:
+    """Args: key: the setting that names the address."""
     try:
-        await stack.enter_async_context(monitoring.listening(host, port))
+        await stack.enter_async_context(listener.listening(host, port))
     except OSError as error:
-        raise CannotRun(f"monitoring.listen: {host}:{port} can't be listened on: {error.strerror}") from None
+        raise CannotRun(f"{key}: {host}:{port} can't be listened on: {error.strerror}") from None
 
 
 async def _until_stopped(stop: asyncio.Event, tasks: set[asyncio.Task[Any]]) -> None:

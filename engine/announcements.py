@@ -38,6 +38,7 @@ _RINGS = frozenset(
 _TO_PERSON: dict[Notice, tuple[str, ...]] = {
     Notice.QUESTION: YES_NO,
     Notice.MATRIX_ID_ASKED: STOP,
+    Notice.LOG_IN_ASKED: STOP,
     Notice.APPROVAL_ASKED: STOP,
     Notice.SCHEDULED: STOP,
     Notice.REMINDER: STOP,

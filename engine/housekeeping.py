@@ -10,7 +10,7 @@ from typing import Protocol
 
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import HomeserverError
-from storage import audit, inbox, outbox, retention, uploads
+from storage import audit, inbox, links, log_ins, outbox, retention, uploads, visits
 from storage.database import Transaction
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,9 @@ class Housekeeping:
             await inbox.prune(tx, before)
             await outbox.prune(tx, before)
             await uploads.prune(tx, before)
+            await links.prune(tx, now)
+            await visits.prune(tx, now)
+            await log_ins.prune(tx, now - DAY_MS)
             if self._kept.names is not None:
                 await audit.forget_before(tx, _before(now, self._kept.names))
         if self._kept.requests is not None:

@@ -5,6 +5,7 @@ the unit of work that they belong to, and sent by the outbox sender once that is
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -13,8 +14,8 @@ from engine.announcements import YES_NO, To, messages
 from removal.incoming import Incoming
 from removal.lifecycle import Event, NoChange, Notice
 from removal.plan import Kind
-from removal.request import ACTING, OPEN, Request, State
-from storage import audit, conversations, outbox, requests
+from removal.request import ACTING, OPEN, ProvedBy, Request, State
+from storage import audit, conversations, links, outbox, requests
 from storage.database import Transaction
 from texts import Group, Template, Text, Texts, plain
 
@@ -22,6 +23,8 @@ LEAVE = "lethe.leave"
 """In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
 THREAD = "m.thread"
 _OUTSIDE_THREADS = frozenset({Notice.APPROVAL_ASKED, Notice.SCHEDULED, Notice.REMINDER, Notice.DEPARTURE})
+LINK_MS = 15 * 60_000
+"""Milliseconds for which a link to the page is good."""
 PROGRESS_MS = 1_500
 """Milliseconds for which a progress edit is held back, so that a newer one can replace it."""
 
@@ -36,21 +39,33 @@ class CurrentAdminRoom:
 class Messages:
     """The messages of one unit of work."""
 
-    def __init__(self, tx: Transaction, now: int, instance: str, texts: Texts, admin_room: CurrentAdminRoom) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        now: int,
+        instance: str,
+        texts: Texts,
+        admin_room: CurrentAdminRoom,
+        page: str | None = None,
+    ) -> None:
         """
         Args:
             now: in milliseconds since 1970.
             instance: this installation's mark in transaction ids, so that a new database never repeats an old one's.
             admin_room: where moderators are told; whoever moves the bot to another room sets that one.
+            page: the address of the page where people log in; None where there is none.
         """
         self._tx = tx
         self._now = now
         self._instance = instance
         self._texts = texts
         self.admin_room = admin_room
+        self._page = page
 
     async def show_card(self, request: Request) -> None:
         """The request's own message: sent once, with its reactions, and edited from then on."""
+        if request.from_page:
+            return  # the page shows it
         if request.wave_id is not None:
             return  # one message shows the whole wave
         card = self._txn(request, "card")
@@ -112,9 +127,12 @@ class Messages:
         """Sends new messages about a change of a request: some clients don't notify about an edit of the card."""
         if request.wave_id is not None:
             return  # what became of a wave's accounts is said together
-        values: dict[str, Any] = {"changed": getattr(event, "what", ())}
+        values: dict[str, Any] = {"changed": getattr(event, "what", ()), "link": ""}
         if what in (Notice.DONE, Notice.CLOSED):
             values["head"] = await audit.head(self._tx)
+        either = request.rules.proved_by is ProvedBy.EITHER
+        if what is Notice.LOG_IN_ASKED or (either and what is Notice.MATRIX_ID_ASKED):
+            values["link"] = await self._link(request)
         for said in messages(request, what):
             here = said.to is To.ROOM
             # The admin room may have been upgraded since the request was made.
@@ -146,12 +164,22 @@ class Messages:
         if elsewhere and request.kind is Kind.OWN and request.state in OPEN:
             moved = replace(request, room_id=to.room_id, command_event_id=to.event_id, thread_root=to.thread_root)
             request = await requests.save(self._tx, moved)
-        content = message_content(
-            self._texts.render(Template.OWN_STATUS, r=request), to.event_id, thread=to.thread_root
-        )
+        on_page = request.from_page and request.state is State.AWAITING_CONFIRMATION
+        link = await self._link(request) if on_page or request.state is State.AWAITING_LOG_IN else ""
+        text = self._texts.render(Template.OWN_STATUS, r=request, link=link)
+        content = message_content(text, to.event_id, thread=to.thread_root)
         purpose = f"status.{hashlib.sha256(to.event_id.encode()).hexdigest()[:16]}"
         await self._put(to.room_id, purpose, content, request)
         return request
+
+    async def _link(self, request: Request) -> str:
+        """A new link to the page, good for once; empty where there is no page."""
+        if self._page is None:
+            return ""
+        secret = secrets.token_urlsafe(32)
+        link = links.Link(request.id, request.requester_id)
+        await links.add(self._tx, secret, link, self._now + LINK_MS)
+        return f"{self._page}/link/{secret}"
 
     async def leave(self, room_id: str) -> None:
         """Has the bot leave a room and forget it, once everything that was to be said there is sent."""

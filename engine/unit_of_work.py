@@ -23,6 +23,7 @@ from removal.incoming import Incoming
 from removal.lifecycle import (
     Approved,
     Confirmed,
+    ConfirmedByLogIn,
     Decision,
     Event,
     MatrixIDTyped,
@@ -40,7 +41,7 @@ from texts import Texts
 
 Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970."""
-CONSENT = (Confirmed, MatrixIDTyped, Approved)
+CONSENT = (Confirmed, MatrixIDTyped, ConfirmedByLogIn, Approved)
 """What brings a removal nearer. Where the clocks differ much, nobody knows whether it was given in time."""
 
 
@@ -184,15 +185,18 @@ class UnitsOfWork:
         admin_room: CurrentAdminRoom,
         compared: HomeserverClock | None = None,
         observe: Callable[[Request, Request], None] | None = None,
+        page: str | None = None,
     ) -> None:
         """
         Args:
             clock: by which everything goes.
             compared: knows how far this machine's clock is from the homeserver's; None where nothing is compared.
             observe: told of each request's change (before, after) once it is committed.
+            page: the address of the page where people log in; None where there is none.
         """
         self._compared = compared
         self._observe = observe
+        self._page = page
         self.database = database
         self.texts = texts
         self.clock = clock
@@ -222,7 +226,7 @@ class UnitsOfWork:
         """
         async with self.database.transaction() as tx:
             now = self.clock()
-            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room)
+            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._page)
             unit = UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
             yield unit
             if event is not None:

@@ -17,6 +17,7 @@ from removal.request import (
     WAITING,
     ConfirmedBy,
     Failure,
+    ProvedBy,
     Question,
     Request,
     State,
@@ -114,6 +115,14 @@ class MatrixIDTyped:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmedByLogIn:
+    """A person's own removal: `by` has just logged in on the page, read there what happens, and said yes."""
+
+    by: str
+    at_ts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
     by: str
 
@@ -172,7 +181,7 @@ class Closed:
 
 Event = (
     Confirmed | Declined | Cancelled | ConfirmationWithdrawn | TargetChanged | Replaced | Answered | MatrixIDTyped
-    | HandoverNamed
+    | HandoverNamed | ConfirmedByLogIn
     | Approved | ApprovalRefused | TimePassed | StepStarted | StepDone | StepFailed | RetryAsked | Closed
 )  # fmt: skip
 
@@ -191,6 +200,7 @@ class Notice(StrEnum):
     DONE = "done"
     EXPIRED = "expired"
     FAILED = "failed"
+    LOG_IN_ASKED = "log_in_asked"
     MATRIX_ID_ASKED = "matrix_id_asked"
     OPEN = "open"
     PROMPT = "prompt"
@@ -284,9 +294,11 @@ def _confirmed(r: Request, e: Confirmed, now: int) -> Decision:
     if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
         raise _Refused(NoChange.EXPIRED)
     r = replace(r, confirmer_id=e.by, confirmed_ts=e.at_ts, confirmation_event_id=e.event_id, confirmer_trust=e.trust)
+    # The person gets as long again to type it, or to log in, as they had to press.
+    later = max(r.expires_ts, now + r.rules.expires_after_ms)
+    if r.kind is Kind.OWN and r.rules.proved_by is ProvedBy.LOGIN:
+        return Decision(replace(r, state=State.AWAITING_LOG_IN, expires_ts=later), (Notice.LOG_IN_ASKED,))
     if r.rules.needs_matrix_id:
-        # The person gets as long again to type it as they had to press.
-        later = max(r.expires_ts, now + r.rules.expires_after_ms)
         return Decision(replace(r, state=State.AWAITING_MATRIX_ID, expires_ts=later), (Notice.MATRIX_ID_ASKED,))
     return _agreed(r, now)
 
@@ -359,6 +371,16 @@ def _matrix_id_typed(r: Request, e: MatrixIDTyped, now: int) -> Decision:
     if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
         raise _Refused(NoChange.EXPIRED)
     return _agreed(r, now)
+
+
+def _confirmed_by_log_in(r: Request, e: ConfirmedByLogIn, now: int) -> Decision:
+    if r.kind is not Kind.OWN:
+        raise _Refused(r.state)
+    if e.by != r.requester_id:
+        raise _Refused(NoChange.ONLY_REQUESTER)
+    if e.at_ts > r.expires_ts or now > r.expires_ts + r.rules.expires_after_ms:
+        raise _Refused(NoChange.EXPIRED)
+    return _agreed(replace(r, confirmer_id=e.by, confirmed_ts=r.confirmed_ts or e.at_ts), now)
 
 
 def _approved(r: Request, e: Approved, now: int) -> Decision:
@@ -549,20 +571,29 @@ TRANSITIONS: dict[tuple[State, type[Any]], Rule] = {
     (State.ASKING, HandoverNamed): _handover_named,
     (State.AWAITING_CONFIRMATION, HandoverNamed): _handover_named,
     (State.AWAITING_MATRIX_ID, HandoverNamed): _handover_named,
+    (State.AWAITING_LOG_IN, HandoverNamed): _handover_named,
     (State.AWAITING_APPROVAL, HandoverNamed): _handover_named,
     (State.SCHEDULED, HandoverNamed): _handover_named,
     (State.AWAITING_CONFIRMATION, Confirmed): _confirmed,
+    (State.AWAITING_CONFIRMATION, ConfirmedByLogIn): _confirmed_by_log_in,
     (State.AWAITING_CONFIRMATION, Declined): _declined,
     (State.AWAITING_CONFIRMATION, Cancelled): _cancelled,
     (State.AWAITING_CONFIRMATION, TargetChanged): _target_changed,
     (State.AWAITING_CONFIRMATION, Replaced): _replaced,
     (State.AWAITING_CONFIRMATION, TimePassed): _unconfirmed_time,
     (State.AWAITING_MATRIX_ID, MatrixIDTyped): _matrix_id_typed,
+    (State.AWAITING_MATRIX_ID, ConfirmedByLogIn): _confirmed_by_log_in,
     (State.AWAITING_MATRIX_ID, Declined): _declined,
     (State.AWAITING_MATRIX_ID, Cancelled): _cancelled,
     (State.AWAITING_MATRIX_ID, TargetChanged): _target_changed,
     (State.AWAITING_MATRIX_ID, Replaced): _replaced,
     (State.AWAITING_MATRIX_ID, TimePassed): _unconfirmed_time,
+    (State.AWAITING_LOG_IN, ConfirmedByLogIn): _confirmed_by_log_in,
+    (State.AWAITING_LOG_IN, Declined): _declined,
+    (State.AWAITING_LOG_IN, Cancelled): _cancelled,
+    (State.AWAITING_LOG_IN, TargetChanged): _target_changed,
+    (State.AWAITING_LOG_IN, Replaced): _replaced,
+    (State.AWAITING_LOG_IN, TimePassed): _unconfirmed_time,
     (State.AWAITING_APPROVAL, Approved): _approved,
     (State.AWAITING_APPROVAL, ApprovalRefused): _approval_refused,
     (State.AWAITING_APPROVAL, Declined): _declined,

@@ -17,6 +17,7 @@ class State(StrEnum):
     ASKING = "asking"
     AWAITING_CONFIRMATION = "awaiting_confirmation"
     AWAITING_MATRIX_ID = "awaiting_matrix_id"
+    AWAITING_LOG_IN = "awaiting_log_in"
     AWAITING_APPROVAL = "awaiting_approval"
     SCHEDULED = "scheduled"
     RUNNING = "running"
@@ -32,7 +33,7 @@ class State(StrEnum):
     """Ended by a person with points that the homeserver never confirmed. Never done."""
 
 
-UNCONFIRMED = frozenset({State.ASKING, State.AWAITING_CONFIRMATION, State.AWAITING_MATRIX_ID})
+UNCONFIRMED = frozenset({State.ASKING, State.AWAITING_CONFIRMATION, State.AWAITING_MATRIX_ID, State.AWAITING_LOG_IN})
 """Nobody has decided yet: such a request expires."""
 WAITING = frozenset({State.AWAITING_APPROVAL, State.SCHEDULED})
 """Decided, and nothing touched."""
@@ -50,6 +51,16 @@ class ConfirmedBy(StrEnum):
     ANY_MODERATOR = "any_moderator"
     REQUESTER = "requester"
     OTHER_MODERATOR = "other_moderator"
+
+
+class ProvedBy(StrEnum):
+    """How a person proves that the account is theirs (setting `self_service.proof`)."""
+
+    CHAT = "chat"
+    """By a session, which is where they write from, and what `needs_matrix_id` says."""
+    LOGIN = "login"
+    """By logging in on the page."""
+    EITHER = "either"
 
 
 class Question(StrEnum):
@@ -111,6 +122,7 @@ class Rules:
     by_reply: bool = False
     """Confirmed by an encrypted answer instead of a reaction."""
     needs_matrix_id: bool = False
+    proved_by: ProvedBy = ProvedBy.CHAT
     needs_approval: bool = False
     grace_ms: int = 0
     wait_for_reminder: bool = True
@@ -132,6 +144,8 @@ class Request:
     _: KW_ONLY
     thread_root: str = ""
     """The event that began the thread where it was asked for; empty outside threads."""
+    from_page: bool = False
+    """Asked for on the page, so that there is no message to answer. `room_id` names no room until one is found."""
     state: State = State.AWAITING_CONFIRMATION
     options: Options = field(default_factory=Options)
     rules: Rules = field(default_factory=Rules)
@@ -282,7 +296,10 @@ class Request:
             handover=tuple((room, to) for room, to in o["handover"]),
             clear_marks=o.get("clear_marks", False),
         )
-        d["rules"] = Rules(**{**d["rules"], "confirmed_by": ConfirmedBy(d["rules"]["confirmed_by"])})
+        rules = {"proved_by": ProvedBy.CHAT, **d["rules"]}
+        rules["confirmed_by"] = ConfirmedBy(rules["confirmed_by"])
+        rules["proved_by"] = ProvedBy(rules["proved_by"])
+        d["rules"] = Rules(**rules)
         f = dict(d["facts"])
         for name in ("threepids", "sso_providers"):
             f[name] = tuple(f[name])

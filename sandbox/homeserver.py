@@ -52,6 +52,7 @@ class Homeserver:
         real_rate_limits: leave every `rc_*` at Synapse's own default instead of out of the way.
         cache_dir: where the template database is kept.
         stay: go on running when this process ends.
+        port: where it listens; a free one if None.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Homeserver:
         real_rate_limits: bool = False,
         cache_dir: Path = CACHE_DIR,
         stay: bool = False,
+        port: int | None = None,
     ) -> None:
         self.server_name = server_name
         self.registration_secret = new_secret()
@@ -70,6 +72,7 @@ class Homeserver:
         self.data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="lethe-synapse-"))
         self._cache_dir = cache_dir
         self._stay = stay
+        self._port = port
         self.config: dict[str, Any] = base_config(self.data_dir, server_name, self.registration_secret)
         if not real_rate_limits:
             self.config.update(GENEROUS_LIMITS)
@@ -125,7 +128,7 @@ class Homeserver:
         if not self.database_file.exists():
             await asyncio.to_thread(shutil.copyfile, template, self.database_file)
         for attempt in range(10):
-            process = SynapseProcess(self.data_dir, free_port(), stay=self._stay)
+            process = SynapseProcess(self.data_dir, self._port or free_port(), stay=self._stay)
             try:
                 await process.start(self.config)
             except PortTaken:  # somebody took it between our look and Synapse's start

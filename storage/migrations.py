@@ -130,4 +130,15 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX requests_open ON requests (open, id) WHERE open = 1 AND wave_id IS NULL;
     CREATE INDEX requests_single ON requests (id) WHERE wave_id IS NULL;
     """,
+    # 4: the page: one-time links to it, browsers on their way over it, and log-ins whose device isn't seen gone yet
+    """
+    CREATE TABLE links (
+        hash TEXT PRIMARY KEY, request_id INTEGER NOT NULL, user_id TEXT NOT NULL, expires_ts INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX links_expiry ON links (expires_ts);
+    CREATE TABLE visits (hash TEXT PRIMARY KEY, expires_ts INTEGER NOT NULL, data TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX visits_expiry ON visits (expires_ts);
+    CREATE TABLE log_ins (device_id TEXT PRIMARY KEY, user_id TEXT, begun_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX log_ins_begun ON log_ins (begun_ts);
+    """,
 )

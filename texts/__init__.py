@@ -25,10 +25,11 @@ from markupsafe import Markup, escape
 
 from removal.ids import reference
 from removal.lifecycle import can_close
-from texts.catalogue import Catalogue
+from texts.catalogue import Catalogue, known_languages
 from texts.catalogue import UnknownLanguage as UnknownLanguage
 from texts.formats import Formats
 from texts.template import Group as Group
+from texts.template import Page as Page
 from texts.template import Template as Template
 
 FOLDER = Path(__file__).parent
@@ -124,12 +125,14 @@ class Texts:
 
         self._environment.filters.update(
             code=_code, quoted=_quoted, sentence=_sentence, short=_short, whole=_whole,
-            listed=lambda each: _listed(formats, each), time=formats.time, minute=formats.minute, day=formats.day,
+            linked=_linked, listed=lambda each: _listed(formats, each),
+            time=formats.time, minute=formats.minute, day=formats.day,
             until=formats.until, date=formats.date, span=formats.span, ago=formats.ago,
         )  # fmt: skip
         self._environment.globals.update(
             gettext=gettext, ngettext=ngettext, word=self.word, words=self.words, prefix=prefix, ref=reference,
-            can_close=can_close,
+            can_close=can_close, language=language.replace("_", "-"),
+            direction=Markup('dir="{}"').format(catalogue.locale.text_direction),
         )  # fmt: skip
 
     def word(self, group: Group, key: str | Enum, /, **values: Any) -> Markup:
@@ -171,11 +174,21 @@ class Texts:
             text = Text(body, str(escape(body)).replace("\n", "<br>"))
         return text
 
+    def page(self, page: Page, /, **values: Any) -> str:
+        """Renders a page for browsers, as whole HTML. Raises: as `render`."""
+        return self._environment.get_template(f"page/{page}.html").render(**values)
+
 
 _PLAIN = ParserConfig(
     css={**DEFAULT_CSS, **{name: HtmlElement(display=Display.block) for name in ("details", "summary")}}
 )
 """What HTML looks like as plain text. What clients fold stands on lines of its own."""
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """The languages that there are, as their folders are called."""
+    return known_languages(FOLDER / "locale", SOURCE)
 
 
 @cache
@@ -214,6 +227,11 @@ def _listed(formats: Formats, values: Iterable[Any]) -> Markup:
 
 def _code(value: str) -> Markup:
     return Markup("<code>{}</code>").format(clean(value))
+
+
+def _linked(address: str) -> Markup:
+    """An address of ours that can be clicked, and read whole."""
+    return Markup('<a href="{0}">{0}</a>').format(address)
 
 
 def _quoted(value: str) -> Markup:

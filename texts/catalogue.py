@@ -20,6 +20,11 @@ class UnknownLanguage(ValueError):
     """There are no texts in this language. `str()` names the setting and what would be right."""
 
 
+def known_languages(folder: Path, source: str) -> tuple[str, ...]:
+    """Every language that has a catalogue, and the templates' own."""
+    return tuple(sorted({source, *(path.parts[-3] for path in folder.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))}))
+
+
 class Catalogue:
     """The sentences of one language. What isn't translated stays in English."""
 
@@ -33,7 +38,7 @@ class Catalogue:
         Raises:
             UnknownLanguage: there is no catalogue for it.
         """
-        known = sorted({source, *(path.parts[-3] for path in folder.glob(f"*/LC_MESSAGES/{DOMAIN}.po"))})
+        known = known_languages(folder, source)
         if language not in known:
             raise UnknownLanguage(f"language: got {language!r}; there are: {', '.join(known)}")
         self.locale = Locale.parse(_CONVENTIONS.get(language, language))

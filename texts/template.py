@@ -75,6 +75,19 @@ class Template(StrEnum):
     WAVE_SAID = "wave_said"
 
 
+class Page(StrEnum):
+    """The pages for browsers. Each names a file in texts/en/page/, without its ending."""
+
+    CONFIRM = "confirm"
+    LINK = "link"
+    LOG_IN = "log_in"
+    OPTIONS = "options"
+    PROBLEM = "problem"
+    START = "start"
+    STATUS = "status"
+    WAIT = "wait"
+
+
 Group = Literal[
     "accept",
     "alarm",
@@ -98,6 +111,8 @@ Group = Literal[
     "own_question",
     "own_room",
     "own_wish",
+    "page_problem",
+    "page_status",
     "problem",
     "proof",
     "refusal",

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from handlers.command import Parsed
 from handlers.context import Context, DirectCommand
-from handlers.recheck import refusal_of_own
+from handlers.direct import opening
 from removal.audit_action import AuditAction
-from removal.facts import Facts
-from removal.plan import Kind, Media, Options
 from removal.protection import Refusal
-from removal.request import Question, Request, Rules, State
-from storage import requests
+from removal.request import Question
 from texts import Template
-
-DAY_MS = 86_400_000
-ANSWER_WITHIN_MS = 3_600_000
-"""How long a person may take for each answer. Nobody is in a hurry here."""
 
 
 async def deactivate(context: Context, asked: DirectCommand) -> None:
     """Asks what wasn't said, or shows at once what would happen."""
     async with context.units.database.transaction() as tx:
-        own = [r for r in await requests.open_for(tx, asked.by) if r.kind is Kind.OWN]
-        today = await requests.of_requester(tx, asked.by, context.units.clock() - DAY_MS, Kind.OWN)
-    if own:
+        own = await opening.open_request(tx, asked.by)
+    if own is not None:
         async with context.units.begin(asked.event) as unit:
-            await unit.messages.show_again(await unit.request(own[0].id), asked.event)
+            await unit.messages.show_again(await unit.request(own.id), asked.event)
         return
-    options, questions = _wanted(context, asked.parsed)
+    questions = _left_open(asked.parsed)
+    chosen = opening.options(
+        context,
+        erase=asked.parsed.flag("--erase"),
+        redact=asked.parsed.flag("--redact"),
+        delete_media=asked.parsed.flag("--media"),
+    )
     facts = await context.authority.facts(asked.by)
-    refusal = await refusal_of_own(context, asked.by, facts, erase=options.erase)
-    if refusal is None and len(today) >= context.settings.self_service.requests_per_day:
-        refusal = Refusal.TOO_MANY
+    refusal = await opening.refusal_to_open(context, asked.by, facts, erase=chosen.erase)
     if refusal is not None or facts is None:
         async with context.units.begin(asked.event) as unit:
             await unit.messages.reply(
@@ -42,51 +38,26 @@ async def deactivate(context: Context, asked: DirectCommand) -> None:
         return
     if not facts.media:
         questions = tuple(q for q in questions if q is not Question.MEDIA)
+    request = opening.new_request(
+        context,
+        asked.by,
+        chosen,
+        facts,
+        room_id=asked.event.room_id,
+        command_event_id=asked.event.event_id,
+        thread_root=asked.event.thread_root,
+        questions=questions,
+        by_reply=context.settings.confirmation.method == "reply" and asked.encrypted,
+    )
     async with context.units.begin(asked.event) as unit:
-        await unit.open(_request(context, asked, options, questions, facts), trust=asked.event.trust.value)
+        await unit.open(request, trust=asked.event.trust.value)
 
 
-def _wanted(context: Context, parsed: Parsed) -> tuple[Options, tuple[Question, ...]]:
-    """What the command says, and what it leaves open."""
+def _left_open(parsed: Parsed) -> tuple[Question, ...]:
+    """What the command doesn't say, and has to be asked."""
     questions = []
     if not parsed.flag("--erase") and not parsed.flag("--no-erase"):
         questions.append(Question.ERASE)
     if not parsed.flag("--media") and not parsed.flag("--keep-media"):
         questions.append(Question.MEDIA)
-    options = Options(
-        erase=parsed.flag("--erase"),
-        redact=parsed.flag("--redact"),
-        media=Media.DELETE if parsed.flag("--media") else Media.KEEP,
-        forget_sso=context.settings.self_service.remove_sso_links,
-        clear_marks=context.settings.removal.clear_lock_and_shadow_ban,
-    )
-    return options, tuple(questions)
-
-
-def _request(
-    context: Context, asked: DirectCommand, options: Options, questions: tuple[Question, ...], facts: Facts
-) -> Request:
-    now, settings = context.units.clock(), context.settings.self_service
-    return Request(
-        id=0,
-        kind=Kind.OWN,
-        requester_id=asked.by,
-        target_id=asked.by,
-        room_id=asked.event.room_id,
-        command_event_id=asked.event.event_id,
-        thread_root=asked.event.thread_root,
-        created_ts=now,
-        expires_ts=now + ANSWER_WITHIN_MS,
-        state=State.ASKING if questions else State.AWAITING_CONFIRMATION,
-        questions=questions,
-        options=options,
-        rules=Rules(
-            expires_after_ms=ANSWER_WITHIN_MS,
-            by_reply=context.settings.confirmation.method == "reply" and asked.encrypted,
-            needs_matrix_id=settings.confirm_by_matrix_id,
-            needs_approval=settings.approval == "moderator",
-            wait_for_reminder=settings.wait_for_reminder,
-            grace_ms=int(settings.grace_period.total_seconds() * 1000),
-        ),
-        facts=facts,
-    )
+    return tuple(questions)

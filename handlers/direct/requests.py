@@ -5,10 +5,11 @@ from __future__ import annotations
 from engine.unit_of_work import UnitOfWork
 from handlers.context import Context, DirectCommand
 from handlers.decide import decide_for
+from handlers.direct.opening import last_request
 from homeserver.accounts.sole_admin import sole_admin_rooms
 from removal.lifecycle import Cancelled, HandoverNamed
 from removal.plan import Kind
-from removal.request import OPEN, Request
+from removal.request import Request
 from storage import requests
 from texts import Template
 
@@ -38,8 +39,7 @@ async def _own(unit: UnitOfWork, asked: DirectCommand) -> Request | None:
     if "reference" in asked.parsed.values:
         found = await requests.get(unit.tx, asked.parsed.reference("reference"))
     else:
-        own = await requests.of_requester(unit.tx, asked.by, 0, Kind.OWN)
-        found = next((request for request in own if request.state in OPEN), own[0] if own else None)
+        found = await last_request(unit.tx, asked.by)
     if found is None or found.kind is not Kind.OWN or found.requester_id != asked.by:
         typed = asked.parsed.typed("reference")
         await unit.messages.reply(asked.event, Template.OWN_NO_REQUEST, typed=typed)

@@ -21,8 +21,12 @@ from storage.outbox import Outgoing
 
 log = logging.getLogger(__name__)
 
-_ONLY_THERE = ("question.", "matrix_id_asked.", "expired.", "status.", "card")
+_ONLY_THERE = ("question.", "matrix_id_asked.", "log_in_asked.", "expired.", "status.", "card")
 """Messages that mean something only where the person is talking with the bot right now."""
+
+
+NO_ROOM = "nowhere yet: {}"
+"""In the place of a room's id: a request of this person began on the page, and no direct message is found yet."""
 
 
 class Opener(Protocol):
@@ -59,6 +63,8 @@ class DirectRoomFinder:
 
     async def _is_here(self, room_id: str, user_id: str) -> bool:
         """Whether a room holds the bot and this person (or an invitation for them) and nobody else."""
+        if room_id == NO_ROOM.format(user_id):
+            return False
         try:
             state = await self._context.authority.room(room_id)
         except (Forbidden, NotFound):

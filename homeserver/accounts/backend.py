@@ -125,6 +125,10 @@ class AccountBackend(Protocol):
         """Sets or clears the suspension."""
         ...
 
+    async def end_device(self, user_id: str, device_id: str) -> None:
+        """Ends one of the account's sessions; one that isn't there is no error."""
+        ...
+
     async def lock(self, user_id: str, locked: bool) -> None:
         """Locks or unlocks the account. Locking ends no session: they work again once it is unlocked."""
         ...

@@ -243,6 +243,10 @@ class Synapse:
         answer = await self._api.call("GET", _USER_V2 + "/devices", user_id)
         return [each.device_id for each in read(Devices, "the list of devices", answer).devices]
 
+    async def end_device(self, user_id: str, device_id: str) -> None:
+        """Ends a session: `DELETE v2/users/{user_id}/devices/{device_id}`; 200 for one that isn't there, too."""
+        await self._api.call("DELETE", _USER_V2 + "/devices/{}", user_id, device_id)
+
     async def sessions(self, user_id: str) -> Mapping[str, int]:
         """How many devices there are: whoever is logged in has one.
 

@@ -138,9 +138,17 @@ class Api:
         self._token = access_token
         self._clock = clock or HomeserverClock()
 
-    def with_token(self, access_token: str) -> Api:
-        """The same homeserver and session, as somebody else."""
+    def with_token(self, access_token: str | None) -> Api:
+        """The same homeserver and session, as somebody else; None as nobody."""
         return Api(self._session, self._base_url, access_token, self._clock, self._observe)
+
+    @staticmethod
+    def address(base_url: str, path: str, *ids: str, params: Params | None = None) -> str:
+        """The whole address of a path; arguments as for `call`."""
+        url = base_url + path.format(*[_segment(each) for each in ids])
+        if params:
+            url += "?" + urlencode({name: _query_value(value) for name, value in params.items()})
+        return url
 
     async def call(
         self,
@@ -204,6 +212,29 @@ class Api:
         if not isinstance(answer, dict):
             raise BadAnswer(f"PUT {path}: the answer is no JSON object")
         return answer
+
+    async def leads_to(self, path: str, *ids: str, params: Params | None = None, timeout: float = 30.0) -> str:
+        """Where the homeserver sends a browser that asks for this: `Location`, not followed.
+
+        Raises:
+            HomeserverError: as for `call`; an answer that leads nowhere is a `BadAnswer`.
+        """
+        url = self.address(self._base_url, path, *ids, params=params)
+        what = _shown("GET", path, ids)
+        try:
+            async with self._session.get(
+                URL(url, encoded=True), timeout=aiohttp.ClientTimeout(total=timeout), allow_redirects=False
+            ) as response:
+                raw, status, location = await response.read(), response.status, response.headers.get("Location", "")
+                headers = response.headers
+        except TimeoutError:
+            raise Unreachable(f"{what}: no answer within {timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{what}: {type(error).__name__}: {self._clean(str(error))}") from None
+        if 300 <= status < 400 and location:
+            return str(URL(url, encoded=True).join(URL(location, encoded=True)))
+        self._judge(what, status, headers, raw)
+        raise BadAnswer(f"{what}: {status}, but it leads nowhere")
 
     async def form(
         self, path: str, fields: Mapping[str, str], *, user: str, password: str, timeout: float = 30.0
@@ -275,9 +306,7 @@ class Api:
         content_type: str = "application/json",
         authorization: str | None = None,
     ) -> Any:
-        url = self._base_url + path.format(*[_segment(each) for each in ids])
-        if params:
-            url += "?" + urlencode({name: _query_value(value) for name, value in params.items()})
+        url = self.address(self._base_url, path, *ids, params=params)
         headers = {"Accept": "application/json"}
         if self._token is not None:
             authorization = f"Bearer {self._token}"

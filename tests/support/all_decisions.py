@@ -14,6 +14,7 @@ from removal.lifecycle import (
     Closed,
     ConfirmationWithdrawn,
     Confirmed,
+    ConfirmedByLogIn,
     Decision,
     Declined,
     Event,
@@ -30,7 +31,7 @@ from removal.lifecycle import (
     wake_ts,
 )
 from removal.plan import Kind, Step
-from removal.request import ENDED, Failure, Question, Request, Rules, State
+from removal.request import ENDED, Failure, ProvedBy, Question, Request, Rules, State
 from tests.support.made_requests import DAY, MODERATOR, NOW, SECOND_MODERATOR, moderation, own, proofs
 
 LONG_AFTER = NOW + 400 * DAY
@@ -52,6 +53,7 @@ def possible(request: Request) -> Iterator[tuple[Event, int]]:
         Answered(question, True),
         HandoverNamed("!room:example.org", SECOND_MODERATOR),
         MatrixIDTyped(request.target_id, NOW),
+        ConfirmedByLogIn(request.requester_id, NOW),
         Approved(MODERATOR),
         ApprovalRefused(MODERATOR, "the reason"),
         StepStarted(step),
@@ -89,6 +91,7 @@ def decisions() -> tuple[tuple[Request, Event, Decision], ...]:
         moderation(at_ts=NOW + 3 * DAY),
         own(rules=rules, state=State.ASKING, questions=("erase", "media")),
         own(rules=Rules()),
+        *(own(rules=Rules(needs_matrix_id=True, proved_by=by)) for by in (ProvedBy.LOGIN, ProvedBy.EITHER)),
     ])  # fmt: skip
     seen = {alike(request) for request in waiting}
     found: list[tuple[Request, Event, Decision]] = []

@@ -34,7 +34,10 @@ HOSTILE = {
 
 ALLOWED = {"p", "b", "ul", "ol", "li", "code", "br", "a", "details", "summary", "span"}
 """The elements that our own texts use; all stand in the specification's list for `org.matrix.custom.html`."""
-ATTRIBUTES = {("a", "href"): r"https://matrix\.to/#/.*", ("span", "data-mx-color"): "#[0-9a-f]{6}"}
+ATTRIBUTES = {
+    ("a", "href"): r"https://(matrix\.to/#/|leave\.example\.org/link/).*",
+    ("span", "data-mx-color"): "#[0-9a-f]{6}",
+}
 """Their attributes, and what each may hold."""
 _TAG = r"</?[a-z]+(?: (?:href|data-mx-color)=\"[^\"<>]*\")?>"
 

@@ -10,6 +10,7 @@ from removal.lifecycle import (
     Cancelled,
     Closed,
     Confirmed,
+    ConfirmedByLogIn,
     Event,
     MatrixIDTyped,
     StepDone,
@@ -18,7 +19,7 @@ from removal.lifecycle import (
     decide,
 )
 from removal.plan import Kind, Step, proofs_for
-from removal.request import Failure, Request, Rules, State
+from removal.request import Failure, ProvedBy, Request, Rules, State
 
 NOW = 1_700_000_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -32,6 +33,7 @@ YES = Confirmed(MODERATOR, NOW, "$yes")
 SECOND_YES = Confirmed(SECOND_MODERATOR, NOW, "$second-yes")
 OWN_YES = Confirmed(LEAVER, NOW, "$own-yes")
 TYPED = MatrixIDTyped(LEAVER, NOW)
+LOGGED_IN = ConfirmedByLogIn(LEAVER, NOW)
 
 
 def moderation(**changes: Any) -> Request:
@@ -103,6 +105,8 @@ def in_state(state: State) -> Request:
             return moderation()
         case State.AWAITING_MATRIX_ID:
             return play(own(), OWN_YES)
+        case State.AWAITING_LOG_IN:
+            return play(own(rules=Rules(proved_by=ProvedBy.LOGIN, grace_ms=7 * DAY)), OWN_YES)
         case State.AWAITING_APPROVAL:
             return play(own(rules=Rules(needs_approval=True, grace_ms=7 * DAY)), OWN_YES)
         case State.SCHEDULED:

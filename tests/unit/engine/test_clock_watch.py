@@ -12,7 +12,7 @@ from engine.clock_watch import ClockWatch
 from engine.messages import CurrentAdminRoom
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.clock import HomeserverClock
-from removal.lifecycle import Approved, Cancelled, Confirmed, Declined, Event, MatrixIDTyped, NoChange
+from removal.lifecycle import Approved, Cancelled, Confirmed, ConfirmedByLogIn, Declined, Event, MatrixIDTyped, NoChange
 from removal.request import Request, State
 from storage.database import Database
 from tests.support.made_requests import LEAVER, MODERATOR, NOW, moderation, own
@@ -94,6 +94,7 @@ async def test_a_refusal_that_is_over_is_taken_back(stage: Stage) -> None:
         (moderation(), Confirmed(MODERATOR, NOW, "$yes")),
         (own(), Confirmed(LEAVER, NOW, "$yes")),
         (own(state=State.AWAITING_MATRIX_ID), MatrixIDTyped(LEAVER, NOW)),
+        (own(state=State.AWAITING_LOG_IN), ConfirmedByLogIn(LEAVER, NOW)),
         (own(state=State.AWAITING_APPROVAL), Approved(MODERATOR)),
     ],
     ids=lambda value: type(value).__name__,

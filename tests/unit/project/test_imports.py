@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LAYERS = [
     {"bot"},
     {"cli"},
+    {"web"},
     {"handlers"},
     {"engine"},
     {"config", "homeserver", "storage", "texts"},

@@ -55,7 +55,7 @@ def test_an_installed_lethe_runs_from_anywhere(tmp_path: Path) -> None:
     source.mkdir()  # building leaves files behind
     for name in ("pyproject.toml", "README.md", "bot.py", "config.py"):
         shutil.copy(ROOT / name, source)
-    for package in ("cli", "engine", "handlers", "homeserver", "removal", "storage", "texts"):
+    for package in ("cli", "engine", "handlers", "homeserver", "removal", "storage", "texts", "web"):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     environ = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}  # its dependencies are here already
 

@@ -9,7 +9,7 @@ import pytest
 
 from removal.lifecycle import TRANSITIONS, decide
 from removal.plan import Kind, Media, Options, Step
-from removal.request import ENDED, Question, Request, Rules, State
+from removal.request import ENDED, ProvedBy, Question, Request, Rules, State
 from tests.support.all_decisions import alike, possible
 from tests.support.made_requests import DAY, NOW, moderation, own
 
@@ -20,12 +20,20 @@ BEGINNINGS = {
     "a moderator's with every option": moderation(options=EVERYTHING),
     "a moderator's with a date": moderation(at_ts=NOW + 3 * DAY),
     "a person's own": own(rules=Rules()),
+    "a person's own with log-in": own(rules=Rules(needs_matrix_id=True, proved_by=ProvedBy.LOGIN)),
+    "a person's own with either proof": own(rules=Rules(needs_matrix_id=True, proved_by=ProvedBy.EITHER)),
     "a person's own with every question": own(
         rules=RULES, state=State.ASKING, questions=(Question.ERASE, Question.MEDIA)
     ),
 }
 NEVER = {
-    Kind.MODERATION: {State.ASKING, State.AWAITING_MATRIX_ID, State.AWAITING_APPROVAL, State.REFUSED},
+    Kind.MODERATION: {
+        State.ASKING,
+        State.AWAITING_MATRIX_ID,
+        State.AWAITING_LOG_IN,
+        State.AWAITING_APPROVAL,
+        State.REFUSED,
+    },
     Kind.OWN: set[State](),
 }
 """States that a kind of request is never in."""

@@ -510,6 +510,7 @@ def test_the_clock_is_looked_at_when_it_matters() -> None:
         State.ASKING: END,
         State.AWAITING_CONFIRMATION: END,
         State.AWAITING_MATRIX_ID: END,
+        State.AWAITING_LOG_IN: END,
         State.AWAITING_APPROVAL: NOW + DAY,
         State.SCHEDULED: NOW + 2 * DAY,
         State.RUNNING: 0,

@@ -28,6 +28,7 @@ from removal.lifecycle import (
     Closed,
     ConfirmationWithdrawn,
     Confirmed,
+    ConfirmedByLogIn,
     Declined,
     Event,
     HandoverNamed,
@@ -44,7 +45,7 @@ from removal.lifecycle import (
     wake_ts,
 )
 from removal.plan import Kind, Media, Options, Step, proofs_for, steps_for
-from removal.request import ENDED, ConfirmedBy, Failure, Question, Request, Rules, State, StepState
+from removal.request import ENDED, ConfirmedBy, Failure, ProvedBy, Question, Request, Rules, State, StepState
 from tests.support.made_requests import (
     DAY,
     HOUR,
@@ -73,6 +74,7 @@ RULES = st.builds(
     expires_after_ms=st.sampled_from([0, 10 * MINUTE]),
     needs_other=st.booleans(),
     needs_matrix_id=st.booleans(),
+    proved_by=st.sampled_from(ProvedBy),
     needs_approval=st.booleans(),
     grace_ms=st.sampled_from([0, HOUR, 7 * DAY]),
 )
@@ -126,7 +128,7 @@ class Life(RuleBasedStateMachine):
     def ask(self, kind: Kind, options: Options, rules: Rules, at: int | None, way: int, steps: int) -> None:
         """Somebody asks, and some of what was hoped for happens: the way to the steps is long."""
         self.now = NOW
-        self.confirmed = self.typed = self.approved = False
+        self.confirmed = self.typed = self.logged_in = self.approved = False
         self.in_the_air = self.perhaps_deactivated = self.suspended = False
         self.ended: Request | None = None
         self.disturbed = 0
@@ -188,11 +190,16 @@ class Life(RuleBasedStateMachine):
                 assert text == before.target_id
                 assert at_ts <= before.expires_ts
                 self.typed = True
+            case ConfirmedByLogIn(by, at_ts):
+                assert before.kind is Kind.OWN
+                assert by == before.requester_id == before.target_id
+                assert at_ts <= before.expires_ts
+                self.confirmed = self.typed = self.logged_in = True
             case Approved(by):
                 assert by not in (before.requester_id, before.target_id)
                 self.approved = True
             case ConfirmationWithdrawn():
-                self.confirmed = self.typed = False
+                self.confirmed = self.typed = self.logged_in = False
             case StepStarted(Step.DEACTIVATE):
                 self.perhaps_deactivated |= self.in_the_air
                 self.in_the_air = True
@@ -235,6 +242,11 @@ class Life(RuleBasedStateMachine):
                 self.happens(MatrixIDTyped(request.target_id, request.expires_ts + 1))
                 for text in (MODERATOR, request.target_id):
                     self.happens(MatrixIDTyped(text, self.now))
+            case State.AWAITING_LOG_IN:
+                self.now = min(self.now, request.expires_ts)
+                self.happens(ConfirmedByLogIn(request.target_id, request.expires_ts + 1))
+                for by in (MODERATOR, request.target_id):
+                    self.happens(ConfirmedByLogIn(by, self.now))
             case State.AWAITING_APPROVAL:
                 for by in (request.requester_id, SECOND_MODERATOR):
                     self.happens(Approved(by))
@@ -261,6 +273,11 @@ class Life(RuleBasedStateMachine):
     @rule(text=PEOPLE, around=AROUND)
     def type_a_matrix_id(self, text: str, around: int) -> None:
         self.happens(MatrixIDTyped(text, self.now + around))
+
+    @alive
+    @rule(by=PEOPLE, around=AROUND)
+    def log_in(self, by: str, around: int) -> None:
+        self.happens(ConfirmedByLogIn(by, self.now + around))
 
     @alive
     @rule(question=st.sampled_from(Question), yes=st.booleans())
@@ -377,7 +394,10 @@ class Life(RuleBasedStateMachine):
         begun = any(record.state is not StepState.PENDING for record in self.request.steps)
         if self.request.state in (State.RUNNING, State.RELEASING, State.BLOCKED, State.DONE) or begun:
             assert self.confirmed
-            if self.request.rules.needs_matrix_id:
+            by_log_in = self.request.kind is Kind.OWN and self.request.rules.proved_by is ProvedBy.LOGIN
+            if by_log_in:
+                assert self.logged_in
+            elif self.request.rules.needs_matrix_id:
                 assert self.typed
             if self.request.rules.needs_approval:
                 assert self.approved

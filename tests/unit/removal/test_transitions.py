@@ -31,6 +31,7 @@ from removal.request import Failure, Question, Request, State
 from tests.support.made_requests import (
     DAY,
     LEAVER,
+    LOGGED_IN,
     MINUTE,
     MODERATOR,
     NOW,
@@ -39,6 +40,7 @@ from tests.support.made_requests import (
     after,
     failed,
     in_state,
+    own,
     play,
 )
 
@@ -68,6 +70,7 @@ ROWS = (
     Row(S.ASKING, TimePassed(PAST_END), S.EXPIRED, ("expired",), "questions nobody answers expire", PAST_END),
     Row(S.ASKING, Replaced(8), S.REPLACED, ("replaced",), "asking anew replaces open questions"),
     Row(S.AWAITING_CONFIRMATION, YES, S.RUNNING, (), "a ✅ by somebody entitled begins it at once"),
+    Row(S.AWAITING_CONFIRMATION, LOGGED_IN, S.SCHEDULED, ("scheduled",), "on the page, a log-in and a yes are enough"),
     Row(S.AWAITING_CONFIRMATION, Declined(MODERATOR), S.CANCELLED, ("cancelled",), "a ❌ ends it"),
     Row(S.AWAITING_CONFIRMATION, Cancelled(MODERATOR), S.CANCELLED, ("cancelled",), "!cancel ends it"),
     Row(S.AWAITING_CONFIRMATION, TargetChanged(("admin",)), S.CANCELLED, ("target_changed",), "asked anew"),
@@ -79,6 +82,14 @@ ROWS = (
     Row(S.AWAITING_MATRIX_ID, TargetChanged(("admin",)), S.CANCELLED, ("target_changed",), "a new right ends it"),
     Row(S.AWAITING_MATRIX_ID, Replaced(8), S.REPLACED, ("replaced",), "asking anew replaces it"),
     Row(S.AWAITING_MATRIX_ID, TimePassed(PAST_END), S.EXPIRED, ("expired",), "untyped, it expires", PAST_END),
+    Row(S.AWAITING_MATRIX_ID, LOGGED_IN, S.SCHEDULED, ("scheduled",), "a log-in proves more than the Matrix ID typed"),
+    Row(S.AWAITING_LOG_IN, LOGGED_IN, S.SCHEDULED, ("scheduled",), "the log-in starts the grace period"),
+    Row(S.AWAITING_LOG_IN, Declined(LEAVER), S.CANCELLED, ("cancelled",), "❌ still ends it"),
+    Row(S.AWAITING_LOG_IN, Cancelled(LEAVER), S.CANCELLED, ("cancelled",), "!cancel still ends it"),
+    Row(S.AWAITING_LOG_IN, TargetChanged(("admin",)), S.CANCELLED, ("target_changed",), "a new right ends it"),
+    Row(S.AWAITING_LOG_IN, Replaced(8), S.REPLACED, ("replaced",), "asking anew replaces it"),
+    Row(S.AWAITING_LOG_IN, TimePassed(PAST_END), S.EXPIRED, ("expired",), "nobody logged in: it expires", PAST_END),
+    Row(S.AWAITING_LOG_IN, NAMED, S.AWAITING_LOG_IN, (), "a successor is named before the log-in"),
     Row(S.AWAITING_APPROVAL, Approved(MODERATOR), S.SCHEDULED, ("scheduled",), "approval starts the grace period"),
     Row(S.AWAITING_APPROVAL, ApprovalRefused(MODERATOR, "no"), S.REFUSED, ("refused",), "a moderator may refuse"),
     Row(S.AWAITING_APPROVAL, Declined(LEAVER), S.CANCELLED, ("cancelled",), "❌ ends it before approval"),
@@ -115,6 +126,8 @@ def given(row: Row) -> Request:
     request = in_state(row.given)
     if isinstance(row.event, HandoverNamed):
         request = replace(request, kind=Kind.OWN)
+    if row.given is State.AWAITING_CONFIRMATION and row.event is LOGGED_IN:
+        return own()
     match row.given, row.event:
         case State.RUNNING, (StepDone() | StepFailed()):
             return play(request, SNAPSHOT_STARTED)

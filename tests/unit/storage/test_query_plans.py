@@ -11,7 +11,20 @@ import pytest
 from removal.plan import Kind
 from removal.request import State
 from removal.wave import WaveState
-from storage import audit, conversations, inbox, meta, outbox, requests, retention, uploads, waves
+from storage import (
+    audit,
+    conversations,
+    inbox,
+    links,
+    log_ins,
+    meta,
+    outbox,
+    requests,
+    retention,
+    uploads,
+    visits,
+    waves,
+)  # fmt: skip
 from storage.database import Database, Row, Transaction
 
 
@@ -80,6 +93,13 @@ ASKED: dict[str, Ask] = {
     "requests.listing open of a room": lambda tx: requests.listing(tx, only_open=True, limit=20, room_id="!r"),
     "requests.confirmed_since": lambda tx: requests.confirmed_since(tx, "@moderator:example.org", 0),
     "requests.in_state": lambda tx: requests.in_state(tx, State.RUNNING),
+    "links.use": lambda tx: links.use(tx, "secret", 0),
+    "links.prune": lambda tx: links.prune(tx, 0),
+    "visits.get": lambda tx: visits.get(tx, "secret", 0),
+    "visits.prune": lambda tx: visits.prune(tx, 0),
+    "log_ins.left": lambda tx: log_ins.left(tx, 0),
+    "log_ins.gone": lambda tx: log_ins.gone(tx, "DEVICE"),
+    "log_ins.prune": lambda tx: log_ins.prune(tx, 0),
     "audit.find by person": lambda tx: audit.find(tx, user_id="@spammer:example.org"),
     "audit.find by person since": lambda tx: audit.find(tx, user_id="@spammer:example.org", since_ts=0),
     "audit.find by request": lambda tx: audit.find(tx, request_id=1),

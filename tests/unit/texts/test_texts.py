@@ -36,6 +36,7 @@ from tests.support.made_waves import hostile
 from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Template, Texts, UnknownLanguage, clean
 
 TEXTS = Texts()
+LINK = "https://leave.example.org/link/" + "x" * 43
 TEMPLATES = sorted(path.stem for path in (FOLDER / "en").glob("*.html") if not path.stem.startswith("_"))
 
 Values = dict[str, Any]
@@ -90,8 +91,9 @@ def said_by(template: str) -> list[tuple[Request, str, tuple[str, ...]]]:
 def heard(template: str, h: str) -> list[Values]:
     """All that is said by this template, of somebody with such a name."""
     return [
-        {"r": filled(request, h), "what": what, "changed": changed, "head": "a" * 64}
+        {"r": filled(request, h), "what": what, "changed": changed, "head": "a" * 64, "link": link}
         for request, what, changed in said_by(template)
+        for link in (LINK, "")
     ]
 
 
@@ -210,7 +212,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_how": lambda h: [{}],
     "own_notice": lambda h: heard("own_notice", h),
     "own_outcome": lambda h: heard("own_outcome", h),
-    "own_status": lambda h: each("r", *requests_with(h, Kind.OWN)),
+    "own_status": lambda h: [{"r": r, "link": link} for r in requests_with(h, Kind.OWN) for link in (LINK, "")],
     "own_third_person": lambda h: [{}],
     "confirmer_gone": lambda h: [{}],
     "only_mark": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
@@ -416,7 +418,7 @@ def test_no_card_speaks_of_a_future_that_will_not_come(template: Template) -> No
     requests = {(r.state, r.due_ts is None): r for r in (d.request for _, _, d in decisions()) if r.kind in kinds}
     assert {state for state, _ in requests} >= {State.SCHEDULED, State.CANCELLED, State.RUNNING}
     for (state, _), request in requests.items():
-        body = TEXTS.render(template, r=request).body
+        body = TEXTS.render(template, r=request, link=LINK).body
         promises = "stops it" in body or body.count("On ") > 0
         assert not promises or state in UNCONFIRMED | WAITING, (state, body)
         assert promises or state is not State.SCHEDULED

@@ -1,0 +1,59 @@
+"""How often one address may ask, and log in; and how often anybody may try one account."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from aiohttp import web
+
+from handlers.throttle import Throttle
+
+PAGES_PER_MINUTE = 120
+LOG_INS_PER_TEN_MINUTES = 10
+"""By an address, and by an account. The homeserver counts them too, all as coming from here: whoever tries passwords
+must not use up what it allows everybody together."""
+
+
+class Limits:
+    """Counts in memory: after a restart everybody begins anew."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._pages = Throttle(PAGES_PER_MINUTE, 60_000, clock)
+        self._addresses = Throttle(LOG_INS_PER_TEN_MINUTES, 600_000, clock)
+        self._accounts = Throttle(LOG_INS_PER_TEN_MINUTES, 600_000, clock)
+
+    def page(self, request: web.Request) -> bool:
+        """Whether this address may have another page."""
+        return self._pages.allows(client(request))
+
+    def log_in(self, request: web.Request, user: str | None = None) -> bool:
+        """Whether this address may try another log-in, with this account where one is named."""
+        account = user is None or self._accounts.allows(user.casefold())
+        return self._addresses.allows(client(request)) and account
+
+
+def client(request: web.Request) -> str:
+    """The address that a request comes from: behind a proxy, the one that the proxy saw.
+
+    Only the last address of `X-Forwarded-For` was written by the proxy beside us; those before it may be made up. An
+    IPv6 address counts as its /64, which is what one household has.
+    """
+    peer = request.remote or ""
+    if _beside_us(peer):
+        peer = request.headers.get("X-Forwarded-For", peer).rpartition(",")[2].strip() or peer
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return peer[:64]
+    if address.version == 6:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def _beside_us(peer: str) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return True  # a socket of this machine has no address
+    return address.is_loopback or address.is_private
