@@ -8,7 +8,7 @@ from typing import Any
 
 from removal.facts import Facts
 from removal.ids import reference
-from removal.plan import SPECS, Kind, Media, Options, Proof, Step, proofs_for, steps_for
+from removal.plan import SPECS, Kind, Options, Proof, Step, proofs_for, steps_for
 
 
 class State(StrEnum):
@@ -258,14 +258,7 @@ class Request:
         d["kind"] = Kind(d["kind"])
         d["state"] = State(d["state"])
         d["ends_as"] = State(d["ends_as"]) if d.get("ends_as") else None
-        o = d["options"]
-        d["options"] = Options(
-            erase=o["erase"],
-            redact=o["redact"],
-            media=Media(o["media"]),
-            forget_sso=o["forget_sso"],
-            handover=tuple((room, to) for room, to in o["handover"]),
-        )
+        d["options"] = Options.from_dict(d["options"])
         d["rules"] = Rules(**{**d["rules"], "confirmed_by": ConfirmedBy(d["rules"]["confirmed_by"])})
         f = dict(d["facts"])
         for name in ("threepids", "sso_providers"):

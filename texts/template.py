@@ -76,6 +76,11 @@ class Template(StrEnum):
 
 Group = Literal[
     "accept",
+    "aim",
+    "aim_done",
+    "aim_failed",
+    "aim_stays",
+    "aim_undo",
     "alarm",
     "audit",
     "audit_action",
