@@ -273,7 +273,9 @@ async def _serve(
     pace = Pace(settings.bulk.side_by_side)
     paced = PacedApi.beside(matrix.api, pace)
     paced_accounts = accounts.paced(pace)
-    wave_watch = WaveWatch(context, paced_accounts, AccountSearch(paced))
+    wave_watch = WaveWatch(
+        context, paced_accounts, AccountSearch(paced, guests=not isinstance(accounts, SynapseWithMas))
+    )
     tools = Tools(units, WaveSteps(paced_accounts), pace, PaceKeeper(pace, accounts.is_admin))
     wave_runner = WaveRunner(tools, wave_watch.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix

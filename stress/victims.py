@@ -146,7 +146,9 @@ class Accounts:
 
     async def deactivated(self) -> set[str]:
         """Every deactivated account of the homeserver."""
-        answer = await self._stage.admin("GET", "v3/users", params={"deactivated": "true", "limit": "5000"})
+        answer = await self._stage.admin(
+            "GET", "v3/users", params={"deactivated": "true", "guests": "false", "limit": "5000"}
+        )
         return {each["name"] for each in answer["users"]}
 
 
