@@ -240,6 +240,12 @@ class SelfService(_Section):
     wait_for_reminder: bool = True
 
 
+class Removal(_Section):
+    """What belongs to every removal."""
+
+    clear_lock_and_shadow_ban: bool = False
+
+
 class Bulk(_Section):
     """Waves: many accounts that are decided on at once."""
 
@@ -291,6 +297,7 @@ class Settings(_Section):
     moderators: Moderators = Moderators()
     confirmation: Confirmation = Confirmation()
     self_service: SelfService = SelfService()
+    removal: Removal = Removal()
     bulk: Bulk = Bulk()
     audit: Audit = Audit()
     log: Log = Log()

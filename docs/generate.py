@@ -118,8 +118,8 @@ def _page(title: str, *parts: str) -> str:
 def _step(texts: Texts, spec: StepSpec) -> Iterator[str]:
     yield f"## {_markdown(texts.word('step_name', spec.step)).capitalize()}"
     said = [
-        texts.word("step", spec.step, erase=erase, media=media.value, aim=Aim.REMOVE)
-        for erase in (False, True)
+        texts.word("step", spec.step, erase=chosen, media=media.value, clear_marks=chosen, aim=Aim.REMOVE)
+        for chosen in (False, True)
         for media in (Media.DELETE, Media.QUARANTINE)
     ]
     yield " Or: ".join(dict.fromkeys(map(_markdown, said)))
@@ -147,6 +147,7 @@ def _promises() -> Iterator[tuple[Proof, str]]:
         "`--media`": Options(media=Media.DELETE),
         "`--quarantine`": Options(media=Media.QUARANTINE),
         "`--forget-sso`": Options(forget_sso=True),
+        "the setting `removal.clear_lock_and_shadow_ban`": Options(clear_marks=True),
         "`!reactivate`": Options(aim=Aim.REACTIVATE),
     }
     for proof in Proof:

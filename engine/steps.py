@@ -18,7 +18,7 @@ from engine.redaction import redact
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.models import REDACTION, User
 from homeserver.client.api import HomeserverError, NotFound
-from removal.plan import Media, Proof, Step, proofs_for
+from removal.plan import Media, Proof, Step
 from removal.request import Failure, Request, State
 
 PAUSE = 2.0
@@ -180,6 +180,8 @@ class Steps:
         """
         if request.state is State.RELEASING and request.suspended_before:
             return {"suspended": True}
+        if request.state is not State.RELEASING:
+            await self._clear_marks(request)
         try:
             await self._accounts.suspend(request.target_id, False)
         except NotFound:
@@ -194,6 +196,12 @@ class Steps:
             raise Problem(Failure.NOT_YET, "the homeserver still shows the account as suspended")
         return {"suspended": False}
 
+    async def _clear_marks(self, request: Request) -> None:
+        """Clears what admins had put on the account, where the plan says so; a removal that is given up leaves it."""
+        if request.options.clear_marks:
+            await self._accounts.lock(request.target_id, False)
+            await self._accounts.lift_shadow_ban(request.target_id)
+
     async def _shown(self, look: Callable[[], Awaitable[bool]]) -> bool:
         """Looks again and again, until what was done is shown or `shown_within` is over."""
         clock = asyncio.get_running_loop().time
@@ -207,21 +215,23 @@ class Steps:
         """Reads everything back that the plan promises, and only that; where rooms were open, they are left first."""
         left = await self._leaving(request)
         proofs: dict[str, bool] = {}
+        marks: list[str] = []
 
         async def all_hold() -> bool:
-            proofs.update(await self._proofs(request))
+            user = await self._account(request)
+            marks[:] = [name for name in ("locked", "shadow_banned") if getattr(user, name)]
+            proofs.update(await self._proofs(request, user))
             return all(proofs.values())
 
         await self._shown(all_hold)
         if proofs.get(Proof.NO_ROOMS, True):
-            return {"proofs": proofs, "left_over": []}
+            return {"proofs": proofs, "left_over": [], **({"marks": marks} if marks else {})}
         only_rooms = [proof for proof, holds in proofs.items() if not holds] == [Proof.NO_ROOMS]
         lasting = only_rooms and left.get("lasting") is True
         return {"proofs": proofs, "left_over": left.get("left_over", []), "lasting": lasting}
 
-    async def _proofs(self, request: Request) -> dict[str, bool]:
+    async def _proofs(self, request: Request, user: User) -> dict[str, bool]:
         user_id, accounts = request.target_id, self._accounts
-        user = await self._account(request)
         checks: dict[Proof, Callable[[], Awaitable[bool]]] = {
             Proof.DEACTIVATED: lambda: _is(user.deactivated),
             Proof.ERASED: lambda: _is(user.erased),
@@ -238,13 +248,18 @@ class Steps:
             Proof.NO_SSO: lambda: _is(not user.external_ids),
             Proof.NOT_SUSPENDED: lambda: _is(not user.suspended),
             Proof.ACTIVE: lambda: _is(not user.deactivated and not user.half_deactivated),
+            Proof.NO_INVITES: lambda: self._has_no_invites(user_id),
+            Proof.NOT_IN_DIRECTORY: lambda: _not(accounts.in_directory(user_id)),
+            Proof.NOT_LOCKED: lambda: _is(not user.locked),
+            Proof.NOT_SHADOW_BANNED: lambda: _is(not user.shadow_banned),
         }
-        return {proof.value: await checks[proof]() for proof in proofs_for(request.options)}
+        return {proof.value: await checks[proof]() for proof in request.promised}
 
     async def _leaving(self, request: Request) -> Answer:
         """What is known of rooms that aren't left; at each attempt but the first the account leaves them once more."""
         before = request.record(Step.VERIFY)
-        if before is not None and before.answer.get("proofs", {}).get(Proof.NO_ROOMS) is False:
+        proofs = before.answer.get("proofs", {}) if before is not None else {}
+        if any(proofs.get(proof) is False for proof in (Proof.NO_ROOMS, Proof.NO_INVITES)):
             # Whatever kept it there may be gone: only a deactivation makes the homeserver try again.
             await self._accounts.deactivate(request.target_id, erase=request.options.erase)
             return await self._wait(request)
@@ -256,6 +271,10 @@ class Steps:
 
     async def _has_no_rooms(self, user_id: str) -> bool:
         return not await self._accounts.joined_rooms(user_id)
+
+    async def _has_no_invites(self, user_id: str) -> bool:
+        """Of rooms that this homeserver is in: those of others aren't shown."""
+        return not {"invite", "knock"} & set((await self._accounts.memberships(user_id)).values())
 
     async def _no_account_data(self, user_id: str) -> bool:
         return (await self._accounts.account_data(user_id)).count == 0
@@ -273,6 +292,10 @@ def _redacted(request: Request) -> bool:
 
 async def _is(value: bool) -> bool:
     return value
+
+
+async def _not(question: Awaitable[bool]) -> bool:
+    return not await question
 
 
 async def _empty(question: Awaitable[Any]) -> bool:

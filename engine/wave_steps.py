@@ -147,6 +147,7 @@ class WaveSteps(Steps):
     async def _release(self, request: Request) -> Answer:
         if request.state is State.RELEASING:
             return await super()._release(request)
+        await self._clear_marks(request)
         await self._accounts.suspend(request.target_id, False)  # read back by the proof that comes next
         return {"suspended": False}
 
@@ -164,6 +165,7 @@ def facts_of(user: User) -> Facts:
         erased=user.erased,
         suspended=user.suspended,
         locked=user.locked,
+        shadow_banned=user.shadow_banned,
         guest=user.is_guest,
         appservice=user.appservice_id is not None,
     )

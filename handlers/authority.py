@@ -186,6 +186,7 @@ class Authority:
             erased=user.erased,
             suspended=user.suspended,
             locked=user.locked,
+            shadow_banned=user.shadow_banned,
             guest=user.is_guest,
             appservice=user.appservice_id is not None,
         )

@@ -25,6 +25,7 @@ class Facts:
     erased: bool = False
     suspended: bool = False
     locked: bool = False
+    shadow_banned: bool = False
     guest: bool = False
     appservice: bool = False
     only_admin_in: tuple[str, ...] | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from removal.plan import SPECS, Kind, Media, Proof, Step, proofs_for, steps_for
+from removal.plan import SPECS, Kind, Media, Proof, Step, steps_for
 from removal.request import (
     UNCONFIRMED,
     WAITING,
@@ -418,7 +418,7 @@ def _step_done(r: Request, e: StepDone, now: int) -> Decision:
         raise _Refused(NoChange.NOT_STARTED)
     if e.step is Step.VERIFY:
         proofs = e.answer.get("proofs", {})
-        missing = [p.value for p in proofs_for(r.options) if proofs.get(p.value) is not True]
+        missing = [p.value for p in r.promised if proofs.get(p.value) is not True]
         if missing:
             cause = "not confirmed yet: " + ", ".join(missing)
             failure = Failure.NEEDS_PERSON if e.answer.get("lasting") is True else Failure.NOT_YET

@@ -50,6 +50,8 @@ class Options:
     forget_sso: bool = False
     handover: tuple[tuple[str, str], ...] = ()
     """Pairs (room_id or ALL_ROOMS, successor's Matrix ID)."""
+    clear_marks: bool = False
+    """Whether a lock and a shadow-ban are cleared at the end: as a suspension, they outlive a deactivation."""
     aim: Aim = Aim.REMOVE
     rooms: tuple[str, ...] = ()
     """Of a redaction: only in these rooms. None named: in all where it is or was."""
@@ -109,6 +111,10 @@ class Proof(StrEnum):
     NO_SSO = "no_sso"
     REDACTED = "redacted"
     NOT_SUSPENDED = "not_suspended"
+    NO_INVITES = "no_invites"
+    NOT_IN_DIRECTORY = "not_in_directory"
+    NOT_LOCKED = "not_locked"
+    NOT_SHADOW_BANNED = "not_shadow_banned"
     ACTIVE = "active"
 
 
@@ -181,20 +187,22 @@ def steps_for(kind: Kind, options: Options, *, in_wave: bool = False) -> tuple[S
     return tuple(chosen)
 
 
-def proofs_for(options: Options) -> tuple[Proof, ...]:
-    """What this plan promises, and so all that has to be read back before anybody says "done"."""
-    promised = (
-        []
-        if not options.removes
-        else [
+def proofs_for(options: Options, *, in_wave: bool = False) -> tuple[Proof, ...]:
+    """What this plan promises, and so all that has to be read back before anybody says "done".
+
+    A wave doesn't search the user directory: each search there costs the homeserver more than all other proofs.
+    """
+    promised: list[Proof] = []
+    if options.removes:
+        promised += [
             Proof.DEACTIVATED,
             Proof.NO_THREEPIDS,
             Proof.NO_DEVICES,
             Proof.NO_PUSHERS,
             Proof.NO_ROOMS,
+            Proof.NO_INVITES,
             Proof.NO_ACCOUNT_DATA,
         ]
-    )
     if options.erase:
         promised += [Proof.ERASED, Proof.NO_DISPLAYNAME, Proof.NO_PROFILE]
     if options.redact:
@@ -207,6 +215,10 @@ def proofs_for(options: Options) -> tuple[Proof, ...]:
         promised.append(Proof.NO_SSO)
     if options.removes:
         promised.append(Proof.NOT_SUSPENDED)
+    if options.clear_marks:
+        promised += [Proof.NOT_LOCKED, Proof.NOT_SHADOW_BANNED]
+    if options.removes and not in_wave:
+        promised.append(Proof.NOT_IN_DIRECTORY)
     if options.aim is Aim.REACTIVATE:
         promised.append(Proof.ACTIVE)
     return tuple(promised)

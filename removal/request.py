@@ -207,10 +207,25 @@ class Request:
 
     @property
     def proofs(self) -> tuple[tuple[Proof, bool], ...]:
-        """What the plan promises, and whether the homeserver confirmed it when it was last asked."""
+        """What the plan promises, and whether the homeserver confirmed it when it was last asked.
+
+        What has ended shows what was promised then, whatever a newer version promises.
+        """
         record = self.record(Step.VERIFY)
         read = record.answer.get("proofs", {}) if record else {}
-        return tuple((proof, read.get(proof.value) is True) for proof in proofs_for(self.options))
+        promised = [p for p in Proof if p.value in read] if read and self.state in ENDED else self.promised
+        return tuple((proof, read.get(proof.value) is True) for proof in promised)
+
+    @property
+    def promised(self) -> tuple[Proof, ...]:
+        """All that has to be read back before this removal is done."""
+        return proofs_for(self.options, in_wave=self.wave_id is not None)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What admins had put on the account and is still there: `locked`, `shadow_banned`."""
+        record = self.record(Step.VERIFY)
+        return tuple(record.answer.get("marks", ())) if record else ()
 
     @property
     def left_over(self) -> tuple[tuple[str, str, str], ...]:

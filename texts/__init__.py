@@ -70,6 +70,8 @@ def clean(value: str, limit: int = SHOWN_LIMIT) -> str:
         value: the text, of any length.
         limit: how many bytes of it are shown; what is cut ends with an ellipsis.
     """
+    if len(value) <= limit and value.isascii() and value.isprintable():
+        return value  # nearly all are: character by character would be most of what a message costs
     shown: list[str] = []
     marks = 0
     for char in value[: limit + 1]:
@@ -101,6 +103,7 @@ class Texts:
         formats = Formats(catalogue.locale, catalogue.gettext)
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER / SOURCE),
+            auto_reload=False,
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -30,7 +30,7 @@ LONGEST_DELAY_MS = 366 * 24 * HOUR_MS
 
 async def deactivate(context: Context, asked: ModeratorCommand) -> None:
     """Shows what would happen to an account, or to many, and asks."""
-    options = options_of(asked)
+    options = options_of(asked, clear_marks=context.settings.removal.clear_lock_and_shadow_ban)
     filters = wave_open.filters_of(context, asked)
     try:
         accounts = await wave_open.named(context, asked)
@@ -87,8 +87,8 @@ async def _whom(context: Context, asked: ModeratorCommand) -> None:
         )
 
 
-def options_of(asked: ModeratorCommand) -> Options:
-    """What the command asks for beside the deactivation itself."""
+def options_of(asked: ModeratorCommand, *, clear_marks: bool) -> Options:
+    """What the command, and the setting, ask for beside the deactivation itself."""
     parsed = asked.parsed
     successor = parsed.optional_user("--handover")
     media = Media.DELETE if parsed.flag("--media") else Media.QUARANTINE if parsed.flag("--quarantine") else Media.KEEP
@@ -98,6 +98,7 @@ def options_of(asked: ModeratorCommand) -> Options:
         media=media,
         forget_sso=parsed.flag("--forget-sso"),
         handover=((ALL_ROOMS, str(successor)),) if successor else (),
+        clear_marks=clear_marks,
     )
 
 

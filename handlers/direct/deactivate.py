@@ -58,6 +58,7 @@ def _wanted(context: Context, parsed: Parsed) -> tuple[Options, tuple[Question, 
         redact=parsed.flag("--redact"),
         media=Media.DELETE if parsed.flag("--media") else Media.KEEP,
         forget_sso=context.settings.self_service.remove_sso_links,
+        clear_marks=context.settings.removal.clear_lock_and_shadow_ban,
     )
     return options, tuple(questions)
 

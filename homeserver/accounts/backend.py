@@ -95,6 +95,10 @@ class AccountBackend(Protocol):
         """Room id → membership, rooms left or banned from included."""
         ...
 
+    async def in_directory(self, user_id: str) -> bool:
+        """Whether the user directory shows the account to the bot."""
+        ...
+
     async def pushers(self, user_id: str) -> int:
         """How many pushers the account has."""
         ...
@@ -130,6 +134,10 @@ class AccountBackend(Protocol):
 
     async def lock(self, user_id: str, locked: bool) -> None:
         """Locks or unlocks the account. Locking ends no session: they work again once it is unlocked."""
+        ...
+
+    async def lift_shadow_ban(self, user_id: str) -> None:
+        """Lifts a shadow-ban, if there is one."""
         ...
 
     async def log_out(self, user_id: str) -> None:

@@ -250,6 +250,18 @@ class RoomMembers(Answer):
         return _counted(self, self.total, len(self.members))
 
 
+class DirectoryEntry(Answer):
+    """One account that the user directory shows."""
+
+    user_id: str
+
+
+class Directory(Answer):
+    """`POST /_matrix/client/v3/user_directory/search`."""
+
+    results: list[DirectoryEntry]
+
+
 class Memberships(Answer):
     """`GET v1/users/{user_id}/memberships`."""
 

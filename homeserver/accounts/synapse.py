@@ -22,6 +22,7 @@ from homeserver.accounts.models import (
     Capabilities,
     Deleted,
     Devices,
+    Directory,
     FoundUsers,
     JoinedRooms,
     Media,
@@ -46,6 +47,8 @@ from removal.plan import Step
 
 DEACTIVATE_TIMEOUT = 180.0
 """Seconds. A pending invite from a dead server costs 20 s inside the call, a dead identity server 60 s."""
+_DIRECTORY_LIMIT = 50
+"""So many results are asked for, which is what Synapse gives at most."""
 _SLOW = 120.0
 _PAGE = 100
 
@@ -85,7 +88,12 @@ CALLS: Mapping[Step, tuple[str, ...]] = {
     ),
     Step.SSO: ("PUT /_synapse/admin/v2/users/{user_id}",),
     Step.REACTIVATE: ("GET /_synapse/admin/v2/users/{user_id}", "PUT /_synapse/admin/v2/users/{user_id}"),
-    Step.RELEASE: ("PUT /_synapse/admin/v1/suspend/{user_id}", "GET /_synapse/admin/v2/users/{user_id}"),
+    Step.RELEASE: (
+        "PUT /_synapse/admin/v1/suspend/{user_id}",
+        "PUT /_synapse/admin/v2/users/{user_id}",
+        "DELETE /_synapse/admin/v1/users/{user_id}/shadow_ban",
+        "GET /_synapse/admin/v2/users/{user_id}",
+    ),
     Step.VERIFY: (
         "GET /_synapse/admin/v2/users/{user_id}",
         "GET /_synapse/admin/v2/users/{user_id}/devices",
@@ -94,6 +102,8 @@ CALLS: Mapping[Step, tuple[str, ...]] = {
         "GET /_synapse/admin/v1/users/{user_id}/accountdata",
         "GET /_synapse/admin/v1/users/{user_id}/media",
         "GET /_matrix/client/v3/profile/{user_id}",
+        "GET /_synapse/admin/v1/users/{user_id}/memberships",
+        "POST /_matrix/client/v3/user_directory/search",
     ),
 }
 """Step → the requests it makes; docs/steps.md shows them, and a test holds them to the methods below."""
@@ -256,6 +266,15 @@ class Synapse:
         answer = await self._api.call("GET", _USERS + "/joined_rooms", user_id, timeout=_SLOW)
         return read(JoinedRooms, "the list of joined rooms", answer).joined_rooms
 
+    async def in_directory(self, user_id: str) -> bool:
+        """Whether the user directory shows the account: `POST /_matrix/client/v3/user_directory/search`.
+
+        It shows what the bot may find, which is every account in a public room or in one of the bot's.
+        """
+        body = {"search_term": user_id, "limit": _DIRECTORY_LIMIT}
+        answer = await self._api.call("POST", "/_matrix/client/v3/user_directory/search", json=body, timeout=_SLOW)
+        return any(each.user_id == user_id for each in read(Directory, "the user directory", answer).results)
+
     async def memberships(self, user_id: str) -> dict[str, str]:
         """Room → membership, rooms left or banned from too: `GET v1/users/{user_id}/memberships`."""
         answer = await self._api.call("GET", _USERS + "/memberships", user_id, timeout=_SLOW)
@@ -360,6 +379,14 @@ class Synapse:
         """
         if (await self._user(user_id)).locked is not locked:
             await self._change(user_id, {"locked": locked})
+
+    async def lift_shadow_ban(self, user_id: str) -> None:
+        """Lifts a shadow-ban: `DELETE v1/users/{user_id}/shadow_ban`. Safe to repeat.
+
+        Raises:
+            NotFound: no such account.
+        """
+        await self._api.call("DELETE", _USERS + "/shadow_ban", user_id)
 
     async def log_out(self, user_id: str) -> None:
         """Removes all devices, and their tokens with them: `POST v2/users/{user_id}/delete_devices`. Safe to repeat.

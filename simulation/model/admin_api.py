@@ -100,6 +100,23 @@ async def media(asked: Asked) -> Json:
     return {**page, "next_token": start + limit} if len(files) > start + limit else page
 
 
+@route("POST", f"{_ADMIN}/v1/users/{{}}/shadow_ban")
+async def shadow_ban(asked: Asked) -> Json:
+    return _set_shadow_ban(asked, True)
+
+
+@route("DELETE", f"{_ADMIN}/v1/users/{{}}/shadow_ban")
+async def lift_shadow_ban(asked: Asked) -> Json:
+    return _set_shadow_ban(asked, False)
+
+
+def _set_shadow_ban(asked: Asked, banned: bool) -> Json:
+    if asked.ids[0] not in asked.server.accounts and asked.ids[0].endswith(f":{asked.server.name}"):
+        raise Refused(404, "M_UNKNOWN", "No row found (users)")
+    _local(asked).shadow_banned = banned
+    return {}
+
+
 @route("DELETE", f"{_ADMIN}/v1/users/{{}}/media")
 async def delete_media(asked: Asked) -> Json:
     account, limit = _local(asked), int(asked.query.get("limit", "100"))

@@ -111,6 +111,14 @@ async def forget(asked: Asked) -> Json:
     return {}
 
 
+@route("POST", f"{_V3}/user_directory/search")
+async def search_directory(asked: Asked) -> Json:
+    """Who is searched for by their whole Matrix ID, if whoever asks may see them there."""
+    account = asked.server.accounts.get(asked.body["search_term"])
+    found = account is not None and asked.server.in_directory_for(asked.user_id, account)
+    return {"limited": False, "results": [{"user_id": account.user_id}] if account is not None and found else []}
+
+
 @route("POST", f"{_V3}/createRoom")
 async def create_room(asked: Asked) -> Json:
     body = asked.body

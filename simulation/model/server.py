@@ -65,6 +65,12 @@ class Server:
             raise Refused(404, "M_NOT_FOUND", "User not found")
         return account
 
+    def in_directory_for(self, user_id: str, account: Account) -> bool:
+        """Whether the user directory shows this account to somebody: they share a room, or it is in a public one."""
+        rooms = [self.rooms[room_id] for room_id in self.joined_rooms(account.user_id)]
+        seen = any(self._public(room) or room.membership(user_id) == "join" for room in rooms)
+        return seen and not account.deactivated
+
     def joined_rooms(self, user_id: str) -> list[str]:
         return [room.room_id for room in self.rooms.values() if room.membership(user_id) == "join"]
 

@@ -45,6 +45,7 @@ class Account:
     erased: bool = False
     suspended: bool = False
     locked: bool = False
+    shadow_banned: bool = False
     devices: list[str] = field(default_factory=list)
     threepids: list[Json] = field(default_factory=list)
     external_ids: list[Json] = field(default_factory=list)
@@ -63,7 +64,7 @@ class Account:
             "erased": self.erased,
             "suspended": self.suspended,
             "locked": self.locked,
-            "shadow_banned": False,
+            "shadow_banned": self.shadow_banned,
             "is_guest": False,
             "appservice_id": None,
             "user_type": None,

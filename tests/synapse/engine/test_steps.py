@@ -279,3 +279,73 @@ async def test_the_token_of_a_removed_account_is_dead(scene: MakeScene) -> None:
     await (await begun(stage, f"!deactivate {target}")).done()
     with pytest.raises(CallFailed):
         await call_as(stage, target, "GET", "/_matrix/client/v3/account/whoami")
+
+
+@pytest.mark.parametrize("clear", [True, False], ids=["cleared", "kept"])
+async def test_lock_and_shadow_ban(scene: MakeScene, clear: bool) -> None:
+    """They outlive a deactivation: the setting clears and checks them, without it the receipt says what stays; the
+    prompt names them in both cases."""
+    stage = await scene(removal={"clear_lock_and_shadow_ban": clear})
+    target = await stage.account("spammer")
+    await furnished(stage, target, locked=True)
+    await stage.admin("POST", f"v1/users/{target}/shadow_ban", json={})
+    removal = await asked(stage, f"!deactivate {target}")
+    assert "Already locked, shadow-banned" in removal.card.body
+    assert ("lifts its shadow-ban" in removal.card.body) is clear
+    await removal.confirm()
+    outcome = await removal.done()
+    assert all(("✓ not " + mark in outcome) is clear for mark in ("locked", "shadow-banned"))
+    user = await stage.user(target)
+    assert (user["deactivated"], user["locked"], user["shadow_banned"]) == (True, not clear, not clear)
+    receipt = await removal.command("receipt", "Receipt")
+    assert ("The account stays locked" in receipt, "The account stays shadow-banned" in receipt) == (
+        not clear,
+        not clear,
+    )
+
+
+async def test_a_removal_that_is_given_up_leaves_a_lock(scene: MakeScene, proxy: Proxy) -> None:
+    """Whatever the setting: only a removal that comes to its end takes off what an admin had put on the account."""
+    stage = await scene(homeserver={"url": proxy.base_url}, removal={"clear_lock_and_shadow_ban": True})
+    target = await stage.account("spammer")
+    await furnished(stage, target, locked=True)
+    removal = await asked(stage, f"!deactivate {target}")
+    failing = proxy.on("GET", f"/users/{target[1:8]}.*/devices", answer(500, {}))
+    await removal.confirm()
+    await failing.hit()
+    await removal.command("cancel", "topping")
+    failing.lift()
+    await removal.says("cancelled by")
+    user = await stage.user(target)
+    assert (user["deactivated"], user["suspended"], user["locked"]) == (False, False, True)
+
+
+async def test_invitations_and_the_directory_are_checked(scene: MakeScene, proxy: Proxy) -> None:
+    """Neither an open invitation nor an entry in the user directory is left, and while either still shows, the removal
+    isn't called done."""
+    stage = await scene(homeserver={"url": proxy.base_url})
+    target, host = await stage.account("spammer"), await stage.account("host")
+    await talk(stage, target, "11")
+    room = await talk(stage, host, "11")
+    await call_as(stage, host, "POST", "/_matrix/client/v3/rooms/{}/invite", room, json={"user_id": target})
+    search = {"search_term": target, "limit": 50}
+    path = "/_matrix/client/v3/user_directory/search"
+
+    async def found() -> bool:
+        return bool((await call_as(stage, host, "POST", path, json=search))["results"])
+
+    await settled(found)
+    shown = proxy.on(
+        "POST", "/user_directory/search", answer(200, {"limited": False, "results": [{"user_id": target}]})
+    )
+    invited = proxy.on("GET", f"/users/.*{target[1:8]}.*/memberships", answer(200, {"memberships": {room: "invite"}}))
+    removal = await begun(stage, f"!deactivate {target}")
+    said = await removal.says("isn't finished")
+    assert "✗ not found in the user directory" in said and "✗ no open invitation" in said
+    shown.lift()
+    invited.lift()
+    outcome = await removal.done()
+    assert "✓ not found in the user directory" in outcome and "✓ no open invitation" in outcome
+    assert not await found()
+    left = await stage.admin("GET", f"v1/users/{target}/memberships")
+    assert set(left["memberships"].values()) == {"leave"}

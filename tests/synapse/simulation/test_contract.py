@@ -180,9 +180,14 @@ async def a_removal(side: Side) -> list[Any]:
         await side.say(side.person, each, {"msgtype": "m.text", "body": "spam"}, f"spam {each[:3]}")
     body = {"threepids": [{"medium": "email", "address": f"{who[1:8]}@example.org"}]}
     await side.admin.call("PUT", f"{ADMIN}/v2/users/{{}}", who, json=body)
+    await accounts.lock(who, True)
+    await side.admin.call("POST", f"{ADMIN}/v1/users/{{}}/shadow_ban", who, json={})
     user = await accounts.user(who)
     assert user is not None
     found.append(user.model_dump(exclude={"creation_ts", "last_seen_ts", "displayname"}))
+    await accounts.lock(who, False)
+    await accounts.lift_shadow_ban(who)
+    await settled(lambda: accounts.in_directory(who))
     found.append((len(await accounts.devices(who)), len(await accounts.joined_rooms(who)), await accounts.pushers(who)))
     found.append(
         (await accounts.media_total(who), await accounts.delete_media(who), await accounts.quarantine_media(who))
@@ -205,6 +210,10 @@ async def a_removal(side: Side) -> list[Any]:
     found.append((await accounts.devices(who), await accounts.pushers(who), (await accounts.account_data(who)).count))
     found.append(await accounts.profile(who))
     found.append(sorted((await accounts.memberships(who)).values()))
+    found.append(await accounts.in_directory(who))
+    await accounts.lock(who, True)  # of a deactivated account too
+    found.append((await accounts.user(who)).locked)  # type: ignore[union-attr] # it is there
+    await accounts.lock(who, False)
     found.append(await told(accounts.deactivate(who, erase=False)))
     found.append((await accounts.user(who)).erased)  # type: ignore[union-attr] # it is there
     found.append(await side.say(side.person, room_id, {"body": "gone"}, "gone"))
@@ -230,6 +239,9 @@ async def rights_and_strangers(side: Side) -> list[Any]:
         for ask in (accounts.user, accounts.devices, accounts.pushers, accounts.media_total, accounts.joined_rooms):
             found.append(await told(ask(user_id)))
         found.append(await told(accounts.suspend(user_id, True)))
+        found.append(await told(accounts.lock(user_id, True)))
+        found.append(await told(accounts.lift_shadow_ban(user_id)))
+        found.append(await told(accounts.in_directory(user_id)))
         found.append(await told(accounts.deactivate(user_id, erase=True)))
     found.append(await accounts.profile(nobody))
     room_id = await side.room(side.person, preset="public_chat", name="Cats")

@@ -118,5 +118,12 @@ def test_what_older_versions_stored_is_a_removal() -> None:
 
 def test_every_proof_is_promised_by_some_plan() -> None:
     """A proof that nothing promises would never be read."""
-    plans = [Options(True, True, media, True) for media in Media] + [Options(aim=aim) for aim in Aim]
+    plans = [Options(True, True, media, True, clear_marks=True) for media in Media]
+    plans += [Options(aim=aim) for aim in Aim]
     assert {proof for plan in plans for proof in proofs_for(plan)} == set(Proof)
+
+
+def test_a_wave_doesnt_search_the_directory() -> None:
+    """All else that a removal promises, an account of a wave promises too."""
+    alone, in_wave = proofs_for(Options(erase=True)), proofs_for(Options(erase=True), in_wave=True)
+    assert set(alone) - set(in_wave) == {Proof.NOT_IN_DIRECTORY}

@@ -113,7 +113,7 @@ def test_an_outcome_is_short_and_a_failed_check_is_seen() -> None:
     """What is true now, how many checks passed, by whom and how long: the rest is folded, but never a failed check."""
     outcome = TEXTS.render(Template.OUTCOME, r=finished(), what="done", head="a" * 64, changed=())
     assert shown(outcome) <= OUTCOME, outcome.body
-    assert "13 of 13 checks passed" in outcome.body
+    assert "15 of 15 checks passed" in outcome.body
     verify = finished().record(Step.VERIFY)
     assert verify is not None
     proofs = {**verify.answer["proofs"], "no_rooms": False}
