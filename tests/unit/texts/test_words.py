@@ -97,7 +97,11 @@ LITERALS: dict[Group, tuple[str, ...]] = {
     "remedy": ("engine/failures.py", "engine/redaction.py", "engine/steps.py"),
     "check": CHECKING,
     "check_remedy": CHECKING,
-    "option_problem": ("handlers/admin_room/deactivate.py", "handlers/admin_room/audit.py"),
+    "option_problem": (
+        "handlers/admin_room/deactivate.py",
+        "handlers/admin_room/audit.py",
+        "handlers/admin_room/asked_rungs.py",
+    ),
     "audit": ("cli/audit.py",),
     "rung_problem": ("handlers/admin_room/ladder.py", "handlers/admin_room/look.py"),
     "accept": ("cli/accept.py",),
