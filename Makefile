@@ -131,8 +131,9 @@ crash: $(READY) ## kill bot and homeserver at every point of every step of a rem
 	$(BIN)/python -m stress.crash
 
 .PHONY: crash-short
-crash-short: $(READY) ## a fair sample of that (a minute; part of `make check`)
+crash-short: $(READY) ## a fair sample of that, with Synapse alone and with MAS (two minutes; part of `make check`)
 	$(BIN)/python -m stress.crash --short
+	$(BIN)/python -m stress.crash --short --mas
 
 .PHONY: bench
 bench: $(READY) ## how fast: a removal, a wave against a plain script, commands with years of work in the database

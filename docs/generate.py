@@ -16,9 +16,10 @@ from docs import messages
 from handlers.admin_room.commands import for_admin_room
 from handlers.command import Command, usage
 from handlers.direct.commands import for_direct_messages
+from homeserver.accounts.mas import MAS_CALLS, ONLY_SYNAPSES
 from homeserver.accounts.synapse import CALLS
 from removal.lifecycle import BACK_OFF_MS, NOT_YET_AT_MOST_MS, TRANSITIONS
-from removal.plan import STEPS, Kind, Media, Options, Proof, StepSpec, proofs_for, steps_for
+from removal.plan import STEPS, Aim, Kind, Media, Options, Proof, Step, StepSpec, proofs_for, steps_for
 from removal.request import State
 from removal.times import format_duration
 from texts import Group, Texts
@@ -117,13 +118,19 @@ def _page(title: str, *parts: str) -> str:
 def _step(texts: Texts, spec: StepSpec) -> Iterator[str]:
     yield f"## {_markdown(texts.word('step_name', spec.step)).capitalize()}"
     said = [
-        texts.word("step", spec.step, erase=chosen, media=media.value, clear_marks=chosen)
+        texts.word("step", spec.step, erase=chosen, media=media.value, clear_marks=chosen, aim=Aim.REMOVE)
         for chosen in (False, True)
         for media in (Media.DELETE, Media.QUARANTINE)
     ]
     yield " Or: ".join(dict.fromkeys(map(_markdown, said)))
     final = ["- **The point of no return**: once it has begun, nobody can take the removal back."] if spec.final else []
-    yield "\n".join([f"- When: {spec.chosen_by}", *final, *(f"- `{call}`" for call in CALLS[spec.step])])
+    yield "\n".join([f"- When: {spec.chosen_by}", *final, *_calls(spec.step)])
+
+
+def _calls(step: Step) -> Iterator[str]:
+    """What is asked of Synapse, and, where the accounts live there, of MAS."""
+    yield from (f"- `{call}`" + (" (not for accounts in MAS)" if call in ONLY_SYNAPSES else "") for call in CALLS[step])
+    yield from (f"- With MAS: `{call}`" for call in MAS_CALLS.get(step, ()))
 
 
 def _numbered(texts: Texts, kind: Kind) -> str:
@@ -141,11 +148,14 @@ def _promises() -> Iterator[tuple[Proof, str]]:
         "`--quarantine`": Options(media=Media.QUARANTINE),
         "`--forget-sso`": Options(forget_sso=True),
         "the setting `removal.clear_lock_and_shadow_ban`": Options(clear_marks=True),
+        "`!reactivate`": Options(aim=Aim.REACTIVATE),
     }
     for proof in Proof:
         yield (
             proof,
-            "always" if proof in always else next(o for o, given in chosen.items() if proof in proofs_for(given)),
+            "every removal"
+            if proof in always
+            else next(o for o, given in chosen.items() if proof in proofs_for(given)),
         )
 
 

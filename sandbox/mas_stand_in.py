@@ -135,6 +135,8 @@ class StandIn:
         exchange = (
             Exchange(request.method, request.path, request.rel_url.raw_query_string, body) if PATH.exists() else None
         )
+        if request.headers.get("Authorization", "").strip() == "Bearer":
+            return web.json_response(errors("Invalid Authorization header"), status=400)
         token = self.records.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if token is None or MAS_ADMIN not in token.scope.split() or time.monotonic() >= token.until:
             return web.json_response(errors("Unknown access token"), status=401)

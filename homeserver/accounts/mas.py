@@ -33,10 +33,12 @@ MAS_CALLS: Mapping[Step, tuple[str, ...]] = {
     Step.DEACTIVATE: (_USER, *_SESSIONS, *_ENDED, "POST /api/admin/v1/users/{id}/deactivate"),
     Step.WAIT: (_USER,),
     Step.SSO: (_USER, "GET /api/admin/v1/upstream-oauth-links", "DELETE /api/admin/v1/upstream-oauth-links/{id}"),
+    Step.REACTIVATE: (_USER, "POST /api/admin/v1/users/{id}/reactivate"),
     Step.VERIFY: (_USER, *_SESSIONS, "GET /api/admin/v1/user-emails", "GET /api/admin/v1/upstream-oauth-links"),
 }
 """Step → the requests it makes to MAS, beside those to Synapse."""
-_ONLY_SYNAPSES = frozenset({"POST /_synapse/admin/v1/deactivate/{user_id}"})
+ONLY_SYNAPSES = frozenset({"POST /_synapse/admin/v1/deactivate/{user_id}"})
+"""What isn't asked of Synapse for an account that MAS knows."""
 
 
 class SynapseWithMas(Synapse):
@@ -48,7 +50,7 @@ class SynapseWithMas(Synapse):
     """
 
     calls: Mapping[Step, tuple[str, ...]] = {
-        step: (*(call for call in calls if call not in _ONLY_SYNAPSES), *MAS_CALLS.get(step, ()))
+        step: (*(call for call in calls if call not in ONLY_SYNAPSES), *MAS_CALLS.get(step, ()))
         for step, calls in CALLS.items()
     }
 
@@ -149,6 +151,14 @@ class SynapseWithMas(Synapse):
         await self._end_sessions(known)
         await self.mas.deactivate(known.id, erase)
         return "no-support"
+
+    async def reactivate(self, user_id: str) -> None:
+        """Reactivates in MAS, which tells Synapse first; in Synapse where MAS doesn't know the account."""
+        known = await self._known(user_id)
+        if known is None:
+            await super().reactivate(user_id)
+        else:
+            await self.mas.reactivate(known.id)
 
     async def lock(self, user_id: str, locked: bool) -> None:
         """Locks or unlocks in MAS, which tells Synapse later; in Synapse where MAS doesn't know the account."""

@@ -23,7 +23,7 @@ from handlers.account_list import ListProblem
 from handlers.command import Kind as OptionKind
 from handlers.command import Option, Problem, UsageError, Why
 from removal.facts import Facts
-from removal.plan import Kind, Media, Options, Step
+from removal.plan import Aim, Kind, Media, Options, Step
 from removal.protection import Refusal
 from removal.request import UNCONFIRMED, WAITING, Request, Rules, State, StepRecord, StepState
 from removal.wave import MemberState, Wave, WaveNoChange, WaveState
@@ -71,8 +71,17 @@ def requests_with(h: str, kind: Kind) -> list[Request]:
         for reply in (True, False)
         for other in (True, False)
     ]
+    rungs = [
+        replace(in_state(state), kind=kind, options=options)
+        for state in (State.AWAITING_CONFIRMATION, State.BLOCKED, State.DONE, State.CANCELLED, State.FAILED)
+        for options in (
+            Options(aim=Aim.REDACT, redact=True, rooms=("!" + h,), since_ts=NOW),
+            Options(aim=Aim.MEDIA, media=Media.QUARANTINE),
+            Options(aim=Aim.REACTIVATE),
+        )
+    ]
     asking = [own(kind=kind, state=State.ASKING, questions=(question,)) for question in ("erase", "media")]
-    return [filled(request, h) for request in (*plain_ones, *confirming, *asking)]
+    return [filled(request, h) for request in (*plain_ones, *confirming, *rungs, *asking)]
 
 
 @cache
