@@ -117,7 +117,11 @@ class InAdminRoom(Person):
         """Asks for several removals as one decision: behind the command, or one a line under it."""
         options = " ".join(self.chance.sample(_WAVE_OPTIONS, self.chance.choice((0, 0, 1, 2))))
         users = self.chance.sample(self.targets, self.chance.randint(2, min(4, len(self.targets))))
-        if self.chance.random() < 0.5:
+        if self.chance.random() < 0.2:
+            self.say(
+                self.room.room_id, f"!deactivate --match {self.chance.choice(('person*', '*1'))} {options}".strip()
+            )
+        elif self.chance.random() < 0.5:
             self.say(self.room.room_id, f"!deactivate {' '.join(users)} {options}".strip())
         else:
             self.say(self.room.room_id, "\n".join([f"!deactivate {options}".strip(), *users]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from simulation.model.server import Server
 from simulation.model.state import Event
@@ -14,6 +15,7 @@ from simulation.model.state import Event
 OF_WAVE = re.compile(r"lethe\.[0-9a-f]+\.B(\d+)\.(.+)")
 """The transaction id of a message about a wave."""
 _USER = re.compile(r"@[\w.-]+:[\w.-]+")
+_MATCH = re.compile(r"--match (\S+)")
 _EXCLUDE = re.compile(r"!exclude B(\d+) (.+)")
 
 
@@ -33,9 +35,12 @@ class WaveSeen:
     typed: set[str] = field(default_factory=set)
     """Who typed a number since."""
 
-    @property
-    def accounts(self) -> set[str]:
-        return set(_USER.findall(self.command))
+    def names(self, user_id: str) -> bool:
+        """Whether the command asks for this account, by name or by a pattern."""
+        pattern = _MATCH.search(self.command)
+        if pattern is not None:
+            return fnmatchcase(user_id[1:].partition(":")[0], pattern.group(1))
+        return user_id in _USER.findall(self.command)
 
 
 class WaveWitness:
@@ -91,7 +96,7 @@ class WaveWitness:
         return erase is None or ("--erase" in wave.command) is erase
 
     def _agreed(self, wave: WaveSeen, user_id: str) -> bool:
-        if user_id not in wave.accounts or "--dry-run" in wave.command:
+        if not wave.names(user_id) or "--dry-run" in wave.command:
             return False
         for number, who in wave.agreed.items():
             # The prompt that came after somebody was taken off shows a list without them.
