@@ -125,9 +125,11 @@ class InAdminRoom(Person):
             self.say(self.room.room_id, f"!deactivate {' '.join(users)} {options}".strip())
         else:
             self.say(self.room.room_id, "\n".join([f"!deactivate {options}".strip(), *users]))
-        if self.chance.random() < 0.6:
-            await asyncio.sleep(self.chance.random() * 15)
+        for _ in range(self.chance.choice((0, 1, 3))):
+            await asyncio.sleep(self.chance.random() * 10)
             self.answer("✅")
+            if self.chance.random() < 0.3:
+                self.say(self.room.room_id, str(len(users)))
 
     def steer_wave(self) -> None:
         """Whatever can be said to a wave while it is asked about, under way, or over."""
