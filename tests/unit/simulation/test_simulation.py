@@ -14,6 +14,7 @@ import pytest
 
 from simulation.loop import SimulatedLoop, Stuck
 from simulation.model.server import Server
+from simulation.wave_witness import WaveWitness
 from simulation.witness import Witness
 
 ROOT = Path(__file__).parents[3]
@@ -132,7 +133,7 @@ class Stage:
         self.server.join(BOT, self.room.room_id)
         self.witness = Witness(
             self.server, BOT, self.room.room_id, lambda: self.now, power_level=50, expires_after_ms=600_000,
-            needs_matrix_id=True, needs_approval=False,
+            needs_matrix_id=True, needs_approval=False, waves=WaveWitness(self.server, BOT, True, True),
         )  # fmt: skip
         for event in self.room.timeline:
             self.witness.event(event)
