@@ -100,7 +100,7 @@ simulate: $(READY) ## play 1,000 lives of the bot against a model of the homeser
 .PHONY: mutate
 mutate: $(READY) ## change the code in thousands of ways and see which change no unit test notices (an hour)
 	nice $(BIN)/mutmut run $(ARGS)
-	$(BIN)/mutmut results
+	$(BIN)/python -m stress.mutants
 
 .PHONY: crash-sync
 crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, and count (minutes)

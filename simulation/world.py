@@ -21,6 +21,7 @@ from simulation.model.server import Server
 from simulation.model.state import Room
 from simulation.network import Network, Weather
 from simulation.people import InAdminRoom, Leaver
+from simulation.wave_witness import WaveWitness
 from simulation.witness import Witness
 
 SERVER = "model.test"
@@ -85,12 +86,13 @@ class World:
         self.server = Server(SERVER, lambda: self.now() + self._skew_ms, self.chance("server"))
         self._settings = self._make_settings(disk)
         self._people()
-        self_service = self._settings.self_service
+        self_service, bulk = self._settings.self_service, self._settings.bulk
         self.witness = Witness(
             self.server, BOT, self.admin_room.room_id, lambda: int(loop.time() * 1000),
             power_level=self._settings.moderators.power_level,
             expires_after_ms=int(self._settings.confirmation.expires_after.total_seconds() * 1000),
             needs_matrix_id=self_service.confirm_by_matrix_id, needs_approval=self_service.approval == "moderator",
+            waves=WaveWitness(self.server, BOT, bulk.other_moderator_above == 0, bulk.type_number_above == 0),
         )  # fmt: skip
         for room in self.server.rooms.values():
             for event in room.timeline:
@@ -121,6 +123,11 @@ class World:
                 "confirmation": {
                     "expires_after": chance.choice(("60s", "10m")),
                     "confirmed_by": chance.choice(("any_moderator", "any_moderator", "requester", "other_moderator")),
+                },
+                "bulk": {
+                    "other_moderator_above": chance.choice((0, 10, 10)),
+                    "type_number_above": chance.choice((0, 100, 100)),
+                    "moderator_for": chance.choice(("0s", "0s", "1h")),
                 },
                 "self_service": {
                     "grace_period": chance.choice(("0s", "10m", "2d")),
