@@ -319,9 +319,8 @@ async def _serve(
         if only_one is not None and batch.running is not None:
             only_one.heard(Running.read(batch.running))
 
-    kept = Kept(settings.audit.retention, settings.requests.delete_after, settings.audit.delete_after)
-
     proving = Proving(units, accounts, matrix.api, settings.homeserver.url)
+    kept = Kept(settings.audit.retention, settings.requests.delete_after, settings.audit.delete_after)
     # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
     clock_watch = ClockWatch(units, compared, admin_room)
     await clock_watch.look()
