@@ -25,7 +25,7 @@ from handlers.authority import AdminRoom, Policy
 from homeserver.accounts.detection import AuthService
 from homeserver.accounts.mas import SynapseWithMas
 from homeserver.accounts.mas_tokens import CredentialsRefused
-from homeserver.client.api import Api, HomeserverError
+from homeserver.client.api import Api, HomeserverError, RateLimited
 from homeserver.client.clock import REFUSE_MS, WARN_MS, HomeserverClock
 from homeserver.client.credentials import KEYS, Credentials, DeadToken, MatrixError, keys_file
 from homeserver.client.login import login, logout, whoami
@@ -70,6 +70,8 @@ async def main(settings: Settings, warnings: list[str], *, as_json: bool = False
                 await _look_inside(settings, session, report)
     except Mismatch as mismatch:
         report.bad("mismatch", sentence=str(mismatch))
+    except RateLimited as error:
+        report.bad("too_many_logins", wait_ms=round((error.retry_after or 60) * 1000))
     except HomeserverError as error:
         report.bad("unreachable", url=settings.homeserver.url, error=str(error))
     except (MatrixError, StorageError, OSError) as error:
