@@ -53,9 +53,13 @@ class Transaction:
         async with self._connection.execute(sql, values) as cursor:
             return list(await cursor.fetchall())
 
-    async def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        """Runs a statement once for each of `values`."""
-        await self._connection.executemany(sql, values)
+    async def many(self, sql: str, values: Sequence[Sequence[Any]]) -> int:
+        """Runs a statement once for each of `values`; returns the number of rows that all together changed."""
+        if not values:
+            return 0
+        async with self._connection.executemany(sql, values) as cursor:
+            self.changed |= cursor.rowcount > 0
+            return cursor.rowcount
 
     async def script(self, statements: Iterable[str]) -> None:
         for statement in statements:
@@ -100,7 +104,7 @@ class Database:
             self._connection = await self._connect(self.path, isolation_level=None, timeout=self._patience)
             self._connection.row_factory = sqlite3.Row
             await self._keep_before_migrating()
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
                 await self._connection.execute(f"PRAGMA {pragma}")
             await self._migrate()
         except (sqlite3.Error, OSError) as error:
