@@ -96,8 +96,7 @@ class AccountSearch:
 
     async def _list(self, params: Params, containing: str = "") -> Page:
         asked: dict[str, str | int | bool] = {
-            **params, "deactivated": False, "locked": True,
-            "order_by": "creation_ts", "dir": "b",
+            **params, "deactivated": False, "locked": True, "order_by": "creation_ts", "dir": "b"
         }  # fmt: skip
         if containing:
             asked["name"] = containing
