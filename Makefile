@@ -102,6 +102,10 @@ mutate: $(READY) ## change the code in thousands of ways and see which change no
 crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, and count (minutes)
 	$(BIN)/python -m stress.crash_sync $(ARGS)
 
+.PHONY: soak
+soak: $(READY) ## half an hour of a busy server: 5,000 commands and messages, and memory that has to stay flat
+	$(BIN)/python -m stress.soak $(ARGS)
+
 .PHONY: demo
 demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)
 	KEEP=$(KEEP) $(BIN)/python -m sandbox.demo

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cli import accept, audit, backup, check, init, init_answers, log, run
+from cli.data_dir import CannotRun, data_dir_ready
 from cli.findings import print_config_problems
 from config import VERSION, ConfigError, Log, Settings, keys, load, warnings
+from engine.only_one import AnotherRuns
 from homeserver.client.credentials import DeadToken, MatrixError
 from homeserver.encryption.machine import DiskError
 from storage.audit_export import FORMATS
@@ -22,6 +24,7 @@ from texts import Texts, UnknownLanguage
 
 EXIT_CANNOT_RUN = 1
 EXIT_DEAD_TOKEN = 3
+EXIT_ANOTHER_RUNS = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,19 +59,23 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "accept":
             return asyncio.run(_accept(settings, options.user))
         if options.command == "backup":
-            print(f"Copied to {backup.backup(settings.data_dir, options.config, options.directory)}")
+            made = backup.backup(settings.data_dir, options.config, options.directory, options.encrypt_to)
+            print(f"Copied to {made}")
             return 0
-        run.data_dir_ready(settings.data_dir)
-        asyncio.run(_run(options.config, settings))
+        data_dir_ready(settings.data_dir)
+        asyncio.run(_run(options.config, settings, standby=options.standby))
     except DeadToken as error:
         print(f"Lethe has to stop: {error}", file=sys.stderr)
         return EXIT_DEAD_TOKEN
+    except AnotherRuns as error:
+        print(f"Lethe has to stop: {error}.", file=sys.stderr)
+        return EXIT_ANOTHER_RUNS
     except DiskError as error:
         print(
             f"Lethe has to stop: the encryption keys in {settings.data_dir} can't be written: {error}", file=sys.stderr
         )
         return EXIT_CANNOT_RUN
-    except (run.CannotRun, backup.NoBackup, MatrixError, StorageError) as error:
+    except (CannotRun, backup.NoBackup, MatrixError, StorageError) as error:
         print(f"Lethe can't run: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
     return 0
@@ -84,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=words, description=words)
         _takes_config(command)
+        if name == "run":
+            command.add_argument(
+                "--standby",
+                action="store_true",
+                help="where another Lethe runs on this data_dir, wait and take over when it ends",
+            )
         if name == "check":
             command.add_argument("--json", action="store_true", help="for machines: every finding with its remedy")
             command.add_argument(
@@ -104,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     words = "copy all that the bot keeps, consistent even while it runs"
     keep = commands.add_parser("backup", help=words, description=words)
     keep.add_argument("directory", type=Path, metavar="DIR", help="where the copy is made, in a new directory")
+    keep.add_argument(
+        "--encrypt-to",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="make one file that only this key opens: age1… or an SSH public key; may be given more than once",
+    )
     _takes_config(keep)
     words = "obey a moderator again whose identity was reset, where no other moderator can say !accept"
     accept = commands.add_parser("accept", help=words, description=words)
@@ -135,13 +155,13 @@ async def _audit(settings: Settings, options: argparse.Namespace) -> int:
     return await audit.verify(path, options.head, Texts(settings.language, settings.command_prefix))
 
 
-async def _run(path: Path, settings: Settings) -> None:
+async def _run(path: Path, settings: Settings, *, standby: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: _read_again(path, settings))
-    await run.run(settings, stop)
+    await run.run(settings, stop, standby=standby)
 
 
 def _read_again(path: Path, running: Settings) -> None:

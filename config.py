@@ -46,6 +46,9 @@ SECRETS = ("homeserver.password", "homeserver.access_token", "homeserver.mas.cli
 """Keys whose values are never shown. Each may instead be given as `<key>_file`."""
 
 
+SHORTEST_KEPT = timedelta(days=30)
+
+
 class ConfigError(Exception):
     """The settings can't be used. `str()` of it lists every problem, one a line."""
 
@@ -115,6 +118,12 @@ def _retention(value: object) -> object:
     if value is None:
         raise ValueError('must be a length of time such as 365d, or "unlimited"')
     return None if value == "unlimited" else _duration(value)
+
+
+def _not_too_short(value: timedelta | None) -> timedelta | None:
+    if value is not None and value < SHORTEST_KEPT:
+        raise ValueError(f"must be {SHORTEST_KEPT.days}d or more: so long people come back to what was done")
+    return value
 
 
 def _not_a_switch(value: object) -> object:
@@ -257,10 +266,21 @@ class Bulk(_Section):
     side_by_side: Annotated[Number, Field(ge=1, le=16)] = 4
 
 
+Retention = Annotated[timedelta | None, BeforeValidator(_retention), AfterValidator(_not_too_short)]
+"""How long ended things are kept; None is for ever."""
+
+
+class Requests(_Section):
+    """How long ended requests are kept."""
+
+    delete_after: Retention = None
+
+
 class Audit(_Section):
-    """How long the personal values in the audit are kept; None is for ever."""
+    """How long the personal values in the audit are kept, and how long its entries; None is for ever."""
 
     retention: Annotated[timedelta | None, BeforeValidator(_retention)] = None
+    delete_after: Retention = None
 
 
 class Log(_Section):
@@ -299,9 +319,20 @@ class Settings(_Section):
     self_service: SelfService = SelfService()
     removal: Removal = Removal()
     bulk: Bulk = Bulk()
+    requests: Requests = Requests()
     audit: Audit = Audit()
     log: Log = Log()
     monitoring: Monitoring = Monitoring()
+
+    @model_validator(mode="after")
+    def _entries_outlive_requests(self) -> Settings:
+        entries, requests = self.audit.delete_after, self.requests.delete_after
+        if entries is not None and (requests is None or requests > entries):
+            raise ValueError(
+                "requests.delete_after must be as long as audit.delete_after or shorter: a request that is kept needs "
+                "its entries in the audit"
+            )
+        return self
 
 
 def keys(section: type[BaseModel] = Settings) -> Iterator[str]:

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from bench import history, removal, wave
+from bench import history, removal, takeover, wave
 from engine.steps import PAUSE
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -36,6 +36,9 @@ async def singles() -> None:
     print("A removal with erasure of an account in one room (from ✅ to the receipt), medians of five:")
     print(f"  through the bot {by_bot:.2f} s, the same calls by hand {by_hand:.2f} s: {by_bot / by_hand:.2f} ×")
     print(f"  ({PAUSE:.1f} s of both are the pause before the rooms are looked at again)")
+    running, answering = await takeover.measure()
+    print("A bot is killed while a stand-by waits on the same data directory, medians of five:")
+    print(f"  the stand-by runs after {running:.2f} s, and has answered after {answering:.2f} s")
     figures = await history.measure()
     print(f"With {history.REQUESTS:,} old requests and {history.AUDIT_ROWS:,} audit rows, against {history.SMALL}:")
     for text, few, many in figures.commands:

@@ -42,9 +42,11 @@ async def verify(path: Path, head: str | None, texts: Texts) -> int:
     if verdict.broken_at is not None:
         key = "broken"
     elif verdict.head_found is False:
-        key = "cut_off"
+        key = "perhaps_removed" if verdict.removed else "cut_off"
     else:
         key = "holds_with_head" if head else "holds_without_head"
     words = texts.word("audit", key, rows=verdict.rows, head=verdict.head, at=verdict.broken_at)
     print(plain(str(words)))
+    if verdict.removed and key.startswith("holds"):
+        print(plain(str(texts.word("audit", "removed", removed=verdict.removed))))
     return 0 if key.startswith("holds") else 1

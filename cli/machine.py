@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from cli.findings import Report
+from storage.disk import Room, room
 
 SCARCE = 500 * 1024**2
 """Bytes free on the disk of the data directory, below which `check` warns."""
@@ -24,7 +25,7 @@ def look_at_data_dir(path: Path, report: Report) -> None:
         parent = next(p for p in path.absolute().parents if p.exists())
         if parent.is_dir() and os.access(parent, os.W_OK):
             report.good("data_dir_new", path=str(path))
-            look_at_space(parent, 0, report)
+            look_at_space(parent, Room(0, shutil.disk_usage(parent).free), report)
         else:
             report.bad("data_dir_unmakable", path=str(path))
         return
@@ -40,20 +41,15 @@ def look_at_data_dir(path: Path, report: Report) -> None:
         say("data_dir_open", path=str(path), files=names)
     else:
         report.good("data_dir", path=str(path))
-    look_at_space(path, sum(_size(each) for each in path.rglob("*")), report)
+    look_at_space(path, room(path), report)
 
 
-def look_at_space(path: Path, used: int, report: Report) -> None:
-    """Whether the disk has room.
-
-    Args:
-        used: bytes that the bot's own files take.
-    """
-    free = shutil.disk_usage(path).free
-    values = {"path": str(path), "used": megabytes(used), "free": megabytes(free)}
-    if free < FULL:
+def look_at_space(path: Path, seen: Room, report: Report) -> None:
+    """Whether the disk has room."""
+    values = {"path": str(path), "used": megabytes(seen.used), "free": megabytes(seen.free)}
+    if seen.free < FULL:
         report.bad("disk_full", **values)
-    elif free < SCARCE:
+    elif seen.free < SCARCE:
         report.warn("disk_scarce", **values)
     else:
         report.good("disk", **values)
@@ -67,13 +63,6 @@ def megabytes(size: int) -> str:
 def _close(paths: list[Path]) -> None:
     for path in paths:
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o077)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _open_to_others(path: Path) -> bool:

@@ -61,7 +61,7 @@ class Monitoring:
         seen = (await self._doctor.look()).seen
         if seen is None:
             return web.Response(status=503, text="the database can't be read\n")
-        text = self._metrics.text(seen, self._doctor.last_synced_ts)
+        text = self._metrics.text(seen, self._doctor.last_synced_ts, await self._doctor.disk())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

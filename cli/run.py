@@ -6,20 +6,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
 from cli.accounts import Mismatch, found_service, open_accounts
+from cli.admin_room import pinned_admin_room
+from cli.data_dir import CannotRun, stand_by
 from cli.findings import explain
 from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
 from config import VERSION, Settings
 from engine.clock_watch import ClockWatch
-from engine.housekeeping import Housekeeping
+from engine.housekeeping import Housekeeping, Kept
 from engine.messages import CurrentAdminRoom
 from engine.metrics import Doctor, Metrics
+from engine.only_one import OnlyOne
 from engine.pace_keeper import PaceKeeper
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
@@ -52,16 +54,16 @@ from homeserver.accounts.search import AccountSearch
 from homeserver.client.api import BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
 from homeserver.client.clock import HomeserverClock
-from homeserver.client.credentials import DeadToken
+from homeserver.client.credentials import DeadToken, StoreLock
 from homeserver.client.files import Files
 from homeserver.client.matrix_client import MatrixClient
 from homeserver.client.pace import Pace, PacedApi
 from homeserver.client.reach import Reach, look
 from homeserver.client.rooms import Rooms
+from homeserver.client.running import Running, RunningNote
 from homeserver.client.timeline import parse
 from homeserver.encryption.cross_signing import IdentityStatus
-from removal.incoming import Incoming
-from storage import meta
+from removal.incoming import Incoming, SyncBatch
 from storage.database import FILE, Database
 from texts import plain, texts_in
 
@@ -70,32 +72,37 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
-class CannotRun(Exception):
-    """The bot can't run like this; `str()` says what is wrong and how to fix it."""
-
-
-async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = None) -> None:
+async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = None, *, standby: bool = False) -> None:
     """Runs the bot until `stop` is set.
 
     Args:
+        standby: where another bot runs on the same data directory, waits for its end instead of giving up.
         clock: gives the time in milliseconds since 1970; the homeserver's where there is none. Only a HomeserverClock
             is compared with this machine's.
 
     Raises:
         CannotRun: something has to be fixed first.
+        engine.only_one.AnotherRuns: an older bot runs with the same account.
         homeserver.client.credentials.DeadToken: the homeserver doesn't accept the access token any more.
         StorageError: the database can't be used.
     """
+    lock = StoreLock(settings.data_dir)
+    if standby and not await _unless_stopped(asyncio.create_task(stand_by(lock, settings.data_dir)), stop):
+        return
     compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
     metrics = Metrics(VERSION)
-    matrix = matrix_client(settings, clock=compared, observe=metrics.answered)
+    matrix = matrix_client(settings, clock=compared, observe=metrics.answered, lock=lock)
     database = Database(settings.data_dir / FILE)
+    only_one = OnlyOne(RunningNote(lambda: matrix.api, settings.homeserver.user_id), compared)
     async with aiohttp.ClientSession() as session:  # for what is asked before there is a token, and for MAS
 
         async def arrive() -> AccountBackend:
-            return await _arrive(settings, session, matrix)
+            accounts = await _arrive(settings, session, matrix)
+            await only_one.begin(lock.last_run())
+            lock.note_run(only_one.run)
+            return accounts
 
-        await run_with(settings, matrix, database, arrive, stop, compared, clock, metrics)
+        await run_with(settings, matrix, database, arrive, stop, compared, clock, metrics, only_one)
 
 
 def matrix_client(settings: Settings, **options: Any) -> MatrixClient:
@@ -121,14 +128,16 @@ async def run_with(
     compared: HomeserverClock,
     clock: Clock | None = None,
     metrics: Metrics | None = None,
+    only_one: OnlyOne | None = None,
 ) -> None:
     """Runs the bot on a Matrix client and a database that are made already, and closes both. Raises as `run`.
 
     Args:
         arrive: starts the client, and says who keeps the accounts.
+        only_one: sees to it that no other bot runs with this account.
     """
+    arriving = asyncio.create_task(arrive())
     try:
-        arriving = asyncio.create_task(arrive())
         if not await _unless_stopped(arriving, stop):
             return
         await database.open()
@@ -138,8 +147,10 @@ async def run_with(
             room_id = ready.result()
             now = clock or compared
             counted = metrics or Metrics(VERSION)
-            await _serve(settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted)
+            await _serve(settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted, only_one)
     finally:
+        if only_one is not None:
+            await only_one.end()
         await matrix.close()
         await database.close()
 
@@ -242,6 +253,7 @@ async def _serve(
     compared: HomeserverClock,
     clock: Clock,
     metrics: Metrics,
+    only_one: OnlyOne | None,
 ) -> None:
     policy = Policy.of(settings)
     admin_room = CurrentAdminRoom(admin_room_id)
@@ -294,6 +306,12 @@ async def _serve(
         wave_runner.nudge()
         await units.notify()
 
+    async def store(batch: SyncBatch) -> None:
+        await receiver.store(batch)
+        if only_one is not None and batch.running is not None:
+            only_one.heard(Running.read(batch.running))
+
+    kept = Kept(settings.audit.retention, settings.requests.delete_after, settings.audit.delete_after)
     # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
     clock_watch = ClockWatch(units, compared, admin_room)
     await clock_watch.look()
@@ -302,7 +320,7 @@ async def _serve(
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in {
-            "sync": matrix.sync_forever(since, receiver.store, stop, receiver.poll_ms, back),
+            "sync": matrix.sync_forever(since, store, stop, receiver.poll_ms, back),
             "dispatcher": dispatcher.run(),
             "outbox sender": outbox_sender.run(),
             "runner": runner.run(),
@@ -313,9 +331,11 @@ async def _serve(
             "clock": clock_watch.run(),
             "watch": _look_at_admin_room(watch, upgrade),
             "watchdog": keep_watchdog_quiet(doctor),
-            "housekeeping": Housekeeping(units, context.files, settings.audit.retention).run(),
+            "housekeeping": Housekeeping(units, context.files, kept).run(),
         }.items()
     ]
+    if only_one is not None:
+        tasks.append(asyncio.create_task(only_one.listen(units, admin_room), name="only one"))
     stopping = asyncio.create_task(stop.wait())
     notify("READY=1")
     try:
@@ -359,57 +379,3 @@ async def _look_at_admin_room(watch: Watch, upgrade: Upgrade) -> None:
     """Reports what changed in the admin room while the bot was not running, and follows an upgrade of the room."""
     await _answered(watch.look)
     await _answered(upgrade.look)
-
-
-async def pinned_admin_room(settings: Settings, rooms: Rooms, database: Database) -> str:
-    """The admin room's id. An alias is resolved once; from then on the id that it named then holds.
-
-    Raises:
-        CannotRun: the alias names no room, or by now another one than it did.
-        HomeserverError: it can't be asked, and nothing is pinned yet.
-    """
-    wanted = settings.admin_room
-    async with database.transaction() as tx:
-        pinned_for = await meta.get(tx, meta.ADMIN_ROOM_SETTING)
-        pinned = await meta.get(tx, meta.ADMIN_ROOM)
-    if pinned is not None and pinned_for == wanted:
-        if wanted.startswith("#"):
-            await _refuse_moved_alias(wanted, pinned, rooms)
-        return pinned
-    room_id = wanted
-    if wanted.startswith("#"):
-        found = await rooms.resolve_alias(wanted)
-        if found is None:
-            raise CannotRun(f"admin_room: there is no room with the address {wanted}. Check it, or use the room ID.")
-        room_id = found
-    async with database.transaction() as tx:
-        await meta.put(tx, meta.ADMIN_ROOM_SETTING, wanted)
-        await meta.put(tx, meta.ADMIN_ROOM, room_id)
-    return room_id
-
-
-async def _refuse_moved_alias(alias: str, pinned: str, rooms: Rooms) -> None:
-    try:
-        now = await rooms.resolve_alias(alias)
-    except HomeserverError as error:
-        log.warning("the address %s can't be looked up, going on with %s: %s", alias, pinned, error)
-        return
-    if now is not None and now != pinned and not await rooms.lead_to_each_other(pinned, now):
-        raise CannotRun(
-            f"admin_room: the address {alias} led to {pinned} when it was first used and leads to {now} now. Whoever "
-            "moves an address would become moderator, so this isn't followed. If it is right, set admin_room to "
-            f'the id: "{now}".'
-        )
-
-
-def data_dir_ready(path: Path) -> None:
-    """Makes the data directory, for its owner alone.
-
-    Raises:
-        CannotRun: it can't be made or written.
-    """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-    except OSError as error:
-        raise CannotRun(f"data_dir: {path} can't be made or used: {error.strerror}") from error

@@ -1,14 +1,17 @@
-"""Deletes what has reached the end of its retention: sent files, old event ids, personal values in the audit."""
+"""Deletes what has reached the end of its retention: sent files, old event ids, ended requests, the audit."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import HomeserverError
-from storage import audit, inbox, outbox, uploads
+from storage import audit, inbox, outbox, retention, uploads
+from storage.database import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +20,21 @@ KEEP_TRACE_DAYS = 30
 """How long handled events and sent messages that belong to no request leave a trace (their ids, not their content)."""
 LOOK_EVERY = 60.0
 """Seconds between two checks for expired files."""
+
+
+AUDIT_PIECE = 5_000
+"""Rows that are removed from the audit in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long what is over is kept; None is for ever."""
+
+    names: timedelta | None = None
+    """In the audit."""
+    requests: timedelta | None = None
+    entries: timedelta | None = None
+    """Of the audit."""
 
 
 class Files(Protocol):
@@ -29,11 +47,10 @@ class Files(Protocol):
 class Housekeeping:
     """Runs the clean-up once a day, and the deletion of files every minute."""
 
-    def __init__(self, units: UnitsOfWork, files: Files, retention: timedelta | None) -> None:
-        """Args: retention: how long the audit keeps names; None is for ever."""
+    def __init__(self, units: UnitsOfWork, files: Files, kept: Kept) -> None:
         self._units = units
         self._files = files
-        self._retention = retention
+        self._kept = kept
         self._pruned_ts: int | None = None
         self._failed_until: int = 0
 
@@ -54,8 +71,28 @@ class Housekeeping:
             await inbox.prune(tx, before)
             await outbox.prune(tx, before)
             await uploads.prune(tx, before)
-            if self._retention is not None:
-                await audit.forget_before(tx, now - int(self._retention.total_seconds() * 1000))
+            if self._kept.names is not None:
+                await audit.forget_before(tx, _before(now, self._kept.names))
+        if self._kept.requests is not None:
+            before = _before(now, self._kept.requests)
+            await self._piece_by_piece(lambda tx, after: retention.forget_requests(tx, before, after))
+            await self._piece_by_piece(lambda tx, after: retention.forget_waves(tx, before, after))
+        if self._kept.entries is not None:
+            await self._shorten_audit(now, _before(now, self._kept.entries))
+
+    async def _piece_by_piece(self, forget: Callable[[Transaction, int], Awaitable[int | None]]) -> None:
+        after: int | None = 0
+        while after is not None:
+            async with self._units.database.transaction() as tx:
+                after = await forget(tx, after)
+
+    async def _shorten_audit(self, now: int, before: int) -> None:
+        async with self._units.database.transaction(only_reading=True) as tx:
+            needed = await audit.first_needed(tx)
+        removed = AUDIT_PIECE
+        while removed == AUDIT_PIECE:
+            async with self._units.database.transaction() as tx:
+                removed = await audit.shorten(tx, before, needed, now, AUDIT_PIECE)
 
     async def _take_off_files(self, now: int) -> None:
         if now < self._failed_until:
@@ -71,3 +108,7 @@ class Housekeeping:
                 return
             async with self._units.database.transaction() as tx:
                 await uploads.deleted(tx, uri)
+
+
+def _before(now: int, kept: timedelta) -> int:
+    return now - int(kept.total_seconds() * 1000)

@@ -5,6 +5,7 @@ Names follow https://prometheus.io/docs/practices/naming/. No label holds a name
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from removal.plan import Step
 from removal.request import ENDED, Request
 from storage import overview
 from storage.database import Database, StorageError
+from storage.disk import Room, room
 
 SYNC_SILENT_MS = 120_000
 """A sync answers within half a minute even where nothing happened; after this long without one, the bot is deaf."""
@@ -56,6 +58,8 @@ class Metrics:
         self._oldest = Gauge(
             "lethe_outbox_oldest_timestamp_seconds", "Since when the oldest waits; 0 for none.", registry=registry
         )
+        self._used = Gauge("lethe_data_dir_size_bytes", "What the bot's own files take.", registry=registry)
+        self._free = Gauge("lethe_data_dir_free_bytes", "What is left on their disk.", registry=registry)
 
     def answered(self, method: str, path: str, status: int, seconds: float) -> None:
         """The homeserver answered.
@@ -75,8 +79,10 @@ class Metrics:
         if after.state in ENDED and before.state not in ENDED:
             self._ended.labels(after.kind.value, after.state.value).inc()
 
-    def text(self, seen: overview.Overview, last_synced_ts: int | None) -> bytes:
+    def text(self, seen: overview.Overview, last_synced_ts: int | None, disk: Room) -> bytes:
         """In Prometheus' text format, with what waits now."""
+        self._used.set(disk.used)
+        self._free.set(disk.free)
         self._open.clear()
         for (kind, state), number in seen.open.items():
             self._open.labels(kind, state).set(number)
@@ -118,6 +124,10 @@ class Doctor:
     @property
     def last_synced_ts(self) -> int | None:
         return self._last_synced_ts()
+
+    async def disk(self) -> Room:
+        """The room that the bot's files take. Raises: OSError."""
+        return await asyncio.to_thread(room, self._database.path.parent)
 
     async def look(self) -> Health:
         """Whether sync is alive, the database can be written, and no request is stuck."""

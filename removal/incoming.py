@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -75,7 +76,8 @@ class SyncBatch:
     """All that one sync brought. `since` is to be saved only once the rest is stored.
 
     `new_sessions` names the (room_id, session_id) of encryption keys that arrived: undecryptable events of theirs can
-    be tried again. `first` is true where there was no token to go on from: the events may be of long ago.
+    be tried again. `first` is true where there was no token to go on from: the events may be of long ago. `running` is
+    the note of who runs as this account, where it changed.
     """
 
     since: str
@@ -84,3 +86,4 @@ class SyncBatch:
     left_rooms: list[str] = field(default_factory=list)
     new_sessions: list[tuple[str, str]] = field(default_factory=list)
     first: bool = False
+    running: Mapping[str, Any] | None = None

@@ -76,8 +76,10 @@ class Lethe:
         """Everything it logged so far, all starts."""
         return self.log_file.read_text() if self.log_file.exists() else ""
 
-    async def start(self, *, until: str = "Lethe is running", timeout: float = 30.0) -> None:
-        """Starts it, and waits until its log says so.
+    async def start(
+        self, *, until: str = "Lethe is running", timeout: float = 30.0, arguments: tuple[str, ...] = ()
+    ) -> None:
+        """Starts it, with further arguments of `run`, and waits until its log says so.
 
         Raises:
             RuntimeError: it ended instead.
@@ -86,7 +88,7 @@ class Lethe:
         before = len(self.log)
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "bot.py", "--config", str(self.config),
+                sys.executable, "bot.py", "--config", str(self.config), *arguments,
                 cwd=PROJECT, stdout=log, stderr=log, start_new_session=self._stay,
                 preexec_fn=None if self._stay else die_with_parent,
                 env=self.environ(),
@@ -121,6 +123,16 @@ class Lethe:
     async def kill(self) -> None:
         """Ends it without a chance to clean up."""
         await self.stop(signal.SIGKILL)
+
+    def suspend(self) -> None:
+        """Holds it where it is, as a machine that sleeps would (SIGSTOP)."""
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on (SIGCONT)."""
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGCONT)
 
     async def restart(self) -> None:
         """Stops it and starts it again on the same data."""

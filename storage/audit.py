@@ -1,9 +1,10 @@
 """The audit: append-only rows, chained by hash.
 
 A row's hash covers the hash before it, its public fields, and a salted commitment to its personal fields. Retention
-may drop the personal values and the salt; the commitment stays, and with it the chain. What a chain can't show by
-itself is that rows were cut off its end: for that, compare with a head that was posted elsewhere (each receipt
-carries one).
+may drop the personal values and the salt; the commitment stays, and with it the chain. It may also remove the oldest
+rows: the chain then begins at the hash of the last one that was removed, which a row of the chain itself names. What a
+chain can't show by itself is that rows were cut off its end: for that, compare with a head that was posted elsewhere
+(each receipt carries one).
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from removal.audit_action import AuditAction
+from storage import meta
 from storage.database import Row, Transaction
 
 GENESIS = "0" * 64
+BEGINS = "audit.begins"
+"""In `meta`: id and hash of the last row that retention removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Verdict:
     broken_at: int | None
     head_found: bool | None
     """Whether the head that was given stands in the chain; None where none was given."""
+    removed: int = 0
+    """Rows that retention removed before the first one that is left."""
 
 
 def _canonical(value: Any) -> bytes:
@@ -152,22 +158,65 @@ async def forget_before(tx: Transaction, before_ts: int) -> int:
     )
 
 
+async def first_needed(tx: Transaction) -> int | None:
+    """The first row about a request that is open. Reads all requests: for once a day."""
+    row = await tx.one(
+        "SELECT MIN(audit.id) AS id FROM requests JOIN audit ON audit.request_id = requests.id WHERE requests.open = 1"
+    )
+    return row["id"] if row else None
+
+
+async def shorten(tx: Transaction, before_ts: int, needed: int | None, now: int, limit: int) -> int:
+    """Retention: removes rows from the beginning; returns how many. A new row says where the chain begins now.
+
+    Args:
+        before_ts: only rows older than this.
+        needed: only rows before this one.
+        limit: at most so many.
+    """
+    last: Row | None = None
+    for row in await tx.all("SELECT id, ts, hash FROM audit WHERE id > 0 ORDER BY id LIMIT ?", limit):
+        if row["ts"] >= before_ts or (needed is not None and row["id"] >= needed):
+            break
+        last = row
+    if last is None:
+        return 0
+    removed = await tx.run("DELETE FROM audit WHERE id <= ?", last["id"])
+    await meta.put(tx, BEGINS, json.dumps([last["id"], last["hash"]]))
+    await append(tx, now, AuditAction.AUDIT_SHORTENED, removed_to=last["id"], hash=last["hash"])
+    return removed
+
+
 async def verify(tx: Transaction, expected_head: str | None = None) -> Verdict:
     """Follows the whole chain. Detects an altered, inserted or missing row; with a head also a cut-off end."""
-    before, count, after = GENESIS, 0, 0
-    found = None if expected_head is None else expected_head == GENESIS
+    begins = await _begins(tx)
+    removed, before = begins
+    found = None if expected_head is None else expected_head == before
+    count, after, named = 0, 0, (0, GENESIS)
     while True:
         rows = await tx.all("SELECT * FROM audit WHERE id > ? ORDER BY id LIMIT 5000", after)
         if not rows:
-            return Verdict(count, before, None, found)
+            return Verdict(count, before, None if named == begins else removed + 1, found, removed)
         for row in rows:
             count += 1
             after = int(row["id"])
             # Ids leave no gap: what was rolled back gave its number back.
-            if after != count or not _fits(row, before):
-                return Verdict(count, before, after, found)
+            if after != removed + count or not _fits(row, before):
+                return Verdict(count, before, after, found, removed)
+            if row["action"] == AuditAction.AUDIT_SHORTENED:
+                public = json.loads(row["public"])
+                named = (public.get("removed_to"), public.get("hash"))
             before = row["hash"]
             found = found or (before == expected_head if expected_head is not None else None)
+
+
+async def _begins(tx: Transaction) -> tuple[int, str]:
+    """Id and hash of the last row that was removed; 0 and the hash before the first one where none was."""
+    stored = await meta.get(tx, BEGINS)
+    if stored is None:
+        return 0, GENESIS
+    row_id, digest = json.loads(stored)
+    return int(row_id), str(digest)
 
 
 def _fits(row: Row, before: str) -> bool:

@@ -104,7 +104,7 @@ class Database:
             self._connection = await self._connect(self.path, isolation_level=None, timeout=self._patience)
             self._connection.row_factory = sqlite3.Row
             await self._keep_before_migrating()
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
                 await self._connection.execute(f"PRAGMA {pragma}")
             await self._migrate()
         except (sqlite3.Error, OSError) as error:

@@ -11,6 +11,7 @@ class Template(StrEnum):
 
     ALMOST_MATRIX_ID = "almost_matrix_id"
     ALREADY_OPEN = "already_open"
+    ANOTHER_BOT = "another_bot"
     ANSWER_IN_WRITING = "answer_in_writing"
     APPROVAL = "approval"
     APPROVAL_GIVEN = "approval_given"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -123,7 +124,11 @@ def keys_file(data_dir: Path, device_id: str) -> Path:
 
 
 class StoreLock:
-    """Held by the one bot that may use a data directory. The kernel frees it when the process ends, however that is."""
+    """Held by the one bot that may use a data directory. The kernel frees it when the process ends, however that is.
+
+    The file names the run that held it last. Together with its own inode number, so that a copied directory doesn't
+    speak of runs that it never saw.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / LOCK
@@ -145,6 +150,27 @@ class StoreLock:
             os.close(descriptor)
             raise StoreLocked(f"another Lethe is running on {self._path.parent}: stop it first") from None
         self._descriptor = descriptor
+
+    async def wait(self, every: float = 0.25) -> None:
+        """Takes it once it is free; looks `every` seconds."""
+        while True:
+            try:
+                return self.acquire()
+            except StoreLocked:
+                await asyncio.sleep(every)
+
+    def last_run(self) -> str | None:
+        """The run that held this very lock last; since we hold it now, that one has ended. None where nobody knows."""
+        if self._descriptor is None:
+            return None
+        run, _, inode = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip().partition(" ")
+        return run if run and inode == str(os.fstat(self._descriptor).st_ino) else None
+
+    def note_run(self, run: str) -> None:
+        """Writes down who holds it now."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{run} {os.fstat(self._descriptor).st_ino}\n".encode(), 0)
 
     def release(self) -> None:
         if self._descriptor is not None:

@@ -48,6 +48,7 @@ class MatrixClient:
         backoff: makes the waits of the sync loop.
         clock: is told the homeserver's time with each answer.
         observe: told of each of the homeserver's answers, for monitoring.
+        lock: of the data directory, where the caller has it already; it is let go of with the rest.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class MatrixClient:
         backoff: Callable[[], Backoff] = Backoff,
         clock: HomeserverClock | None = None,
         observe: Observe | None = None,
+        lock: StoreLock | None = None,
     ) -> None:
         self._url = url
         self._user_id = user_id
@@ -73,7 +75,7 @@ class MatrixClient:
         self._backoff = backoff
         self._clock = clock or HomeserverClock()
         self._observe = observe
-        self._lock: StoreLock | None = None
+        self._lock = lock or StoreLock(data_dir)
         self._session: aiohttp.ClientSession | None = None
         self._running: _Running | None = None
         self.identity = Identity()
@@ -106,7 +108,6 @@ class MatrixClient:
             OSError: the data directory can't be used.
         """
         private_directory(self._data_dir)
-        self._lock = StoreLock(self._data_dir)
         self._lock.acquire()
         quiet_nio(self._log)
         self._session = aiohttp.ClientSession()
@@ -163,9 +164,7 @@ class MatrixClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._lock.release()
 
     # Hearing
 

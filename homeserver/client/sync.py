@@ -15,6 +15,7 @@ from homeserver.client.api import Api, BadAnswer, BadToken, HomeserverError, Ref
 from homeserver.client.backoff import Backoff
 from homeserver.client.clock import local_ms
 from homeserver.client.credentials import DeadToken
+from homeserver.client.running import TYPE as RUNNING
 from homeserver.client.timeline import Reader, parse
 from homeserver.encryption.crypto import Crypto
 from homeserver.encryption.devices import Directory
@@ -25,7 +26,7 @@ POLL_MS = 30_000
 """How long the homeserver waits for something to tell."""
 _FILTER = {
     "presence": {"not_types": ["*"]},
-    "account_data": {"not_types": ["*"]},
+    "account_data": {"types": [RUNNING]},
     "room": {
         # The room's state is read anew when somebody is authorised, and never kept: changes come in the timeline.
         "state": {"not_types": ["*"]},
@@ -205,6 +206,7 @@ class Sync:
             left_rooms=list(_by_id(rooms.get("leave"))),
             new_sessions=self._crypto.new_sessions(),
             first=since is None,
+            running=_running(answer),
         )
 
     async def _room(self, room_id: str, timeline: Mapping[str, Any], since: str | None) -> list[Incoming]:
@@ -272,6 +274,15 @@ class Sync:
                 return Invite(room_id, event["sender"], str(event_id) if _is_text(event_id) else "")
         self._log.info("An invitation to %s doesn't say who invited; it is ignored.", room_id)
         return None
+
+
+def _running(answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The newest note of who runs as this account."""
+    events = _list(_object(answer.get("account_data")).get("events"))
+    notes = [
+        _object(event.get("content")) for event in events if isinstance(event, dict) and event.get("type") == RUNNING
+    ]
+    return notes[-1] if notes else None
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Answer]) -> Answer:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 import sqlite3
+import tarfile
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pyrage
+import pytest
+from pyrage import x25519
+
 from storage.database import FILE, Database
 from storage.migrations import MIGRATIONS
+from tests.support.direct_room import states
 from tests.support.prompts import OPEN, MakeScene, prompted
 
 
@@ -18,35 +26,49 @@ def found(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-async def test_a_backup_during_running_requests_is_put_back_elsewhere(scene: MakeScene, tmp_path: Path) -> None:
-    """Prompts are open and removals under way while it is taken. Put back as another data directory, once the old one
-    is gone, the bot is the same device, knows the prompts, and ends the removals."""
-    stage = await scene()
-    targets = [await stage.account("leaver") for _ in range(6)]
-    prompts = await asyncio.gather(*(prompted(stage, target) for target in targets))
-    for prompt in prompts[:4]:
+OPEN_PROMPTS, RUNNING = 10, 40
+
+
+@pytest.mark.timeout(900)  # fifty prompts and removals on a busy machine
+async def test_a_backup_during_50_requests_is_put_back_elsewhere(scene: MakeScene, tmp_path: Path) -> None:
+    """Ten prompts are open and forty removals under way while it is taken, encrypted. Opened and put back as another
+    data directory, once the old one is gone, the bot is the same device, knows the prompts, and ends every removal; its
+    audit holds."""
+    identity = x25519.Identity.generate()
+    stage = await scene(moderators={"max_removals_per_hour": 1000})
+    targets = [await stage.account("leaver") for _ in range(OPEN_PROMPTS + RUNNING)]
+    prompts = [await prompted(stage, target) for target in targets]
+    for prompt in prompts[OPEN_PROMPTS:]:
         await prompt.react("✅")
-    code, output = await stage.bot.command("backup", str(tmp_path))
+    code, output = await stage.bot.command("backup", str(tmp_path), "--encrypt-to", str(identity.to_public()))
     assert code == 0, output
-    (copy,) = found(tmp_path, "lethe-*")
-    assert not [path for path in (copy, *found(copy, "**/*")) if path.stat().st_mode & 0o077]
-    with closing(sqlite3.connect(copy / FILE)) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    before = (stage.bot.data_dir / "credentials.json").read_text()
     await stage.bot.kill()
+    before = (stage.bot.data_dir / "credentials.json").read_text()
     shutil.rmtree(stage.bot.data_dir)
     stage.bot.data_dir = stage.bot.directory / "elsewhere"
-    shutil.copytree(copy, stage.bot.data_dir)
+    (file,) = found(tmp_path, "lethe-*")
+    with tarfile.open(fileobj=io.BytesIO(pyrage.decrypt(file.read_bytes(), [identity]))) as tar:
+        tar.extractall(stage.bot.data_dir, filter="tar")
+    assert not [path for path in found(stage.bot.data_dir, "**/*") if path.stat().st_mode & 0o077]
+    with closing(sqlite3.connect(stage.bot.database)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        stood = Counter(state for (state,) in database.execute("SELECT state FROM requests"))
+    assert sum(stood.values()) == OPEN_PROMPTS + RUNNING and stood["awaiting_confirmation"] >= OPEN_PROMPTS
     stage.bot.configure(data_dir=str(stage.bot.data_dir))
     await stage.bot.start()
     assert (stage.bot.data_dir / "credentials.json").read_text() == before
-    for prompt in prompts[:4]:
-        async with asyncio.timeout(60):
+    for prompt in prompts[OPEN_PROMPTS:]:
+        async with asyncio.timeout(120):
             while not await prompt.gone():  # noqa: ASYNC110 - the homeserver's state
                 await asyncio.sleep(0.2)
-    await prompts[4].react("✅")
-    await prompts[4].hears("is deactivated")
-    assert OPEN in await prompts[5].status()
+    await prompts[0].react("✅")
+    await prompts[0].hears("is deactivated", timeout=120)
+    assert OPEN in await prompts[1].status()
+    async with asyncio.timeout(120):
+        while Counter(states(stage)) != {"done": RUNNING + 1, "awaiting_confirmation": OPEN_PROMPTS - 1}:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    code, output = await stage.bot.command("audit", "verify")
+    assert code == 0, output
 
 
 async def test_nothing_is_copied_where_nothing_is(scene: MakeScene, tmp_path: Path) -> None:

@@ -11,10 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sandbox.synapse_process import free_port
 from tests.support.prompts import MakeScene, prompted
+
+ENDED = ("lethe_requests_ended_total", "done", "moderation")
+
+
+def parsed(page: str) -> dict[tuple[str, ...], float]:
+    """What Prometheus' own parser reads: each sample's value, by its name and the values of its labels."""
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
 
 
 async def ask(port: int, path: str) -> tuple[int, str]:
@@ -35,11 +47,7 @@ async def test_a_removal_shows_in_the_metrics_and_in_the_log(scene: MakeScene) -
     await prompt.hears("is deactivated")
     status, page = await ask(port, "/metrics")
     assert status == 200
-    read = {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
-    }
+    read = parsed(page)
     assert read["lethe_requests_ended_total", "done", "moderation"] == 1
     assert read["lethe_step_duration_seconds_count", "deactivate", "done"] == 1
     assert (
@@ -51,6 +59,34 @@ async def test_a_removal_shows_in_the_metrics_and_in_the_log(scene: MakeScene) -
     lines: list[dict[str, Any]] = [json.loads(line) for line in stage.bot.log.splitlines()]
     steps = [line for line in lines if line["message"].startswith("step ")]
     assert len(steps) > 5 and {line.get("request") for line in steps} == {prompt.reference}
+
+
+@pytest.mark.timeout(900)  # fifty removals on a busy machine
+async def test_the_official_parser_reads_along_with_50_removals(scene: MakeScene) -> None:
+    """Asked again and again while they run: each page is read, nothing named by a label is a person, a request or a
+    room, counters never fall, and at the end all fifty are counted and nothing waits."""
+    port = free_port()
+    stage = await scene(monitoring={"listen": f"127.0.0.1:{port}"}, moderators={"max_removals_per_hour": 1000})
+    prompts = [await prompted(stage, await stage.account("leaver")) for _ in range(50)]
+    for prompt in prompts:
+        await prompt.react("✅")
+    before: dict[tuple[str, ...], float] = {}
+    running, series = 0.0, 0
+    async with asyncio.timeout(600):
+        while before.get(ENDED) != 50:
+            status, page = await ask(port, "/metrics")
+            assert status == 200 and "leaver" not in page and "@" not in page and "!" not in page
+            read = parsed(page)
+            for name, value in before.items():
+                if name[0].endswith(("_total", "_count", "_bucket", "_sum")):
+                    assert read[name] >= value, name
+            running = max(running, read.get(("lethe_requests_open", "moderation", "running"), 0))
+            before, series = read, max(series, len(read))
+            await asyncio.sleep(0.2)
+    assert running > 1 and series < 1000
+    assert before["lethe_step_duration_seconds_count", "deactivate", "done"] == 50
+    assert before["lethe_data_dir_size_bytes",] > 100_000 < before["lethe_data_dir_free_bytes",]
+    assert json.loads((await ask(port, "/healthz"))[1]) == {"ok": True, "problems": []}
 
 
 async def test_systemd_is_told(scene: MakeScene, tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ def test_there_are_three_alerts() -> None:
     assert len(rules) == 3 and all(rule["annotations"]["summary"].endswith(".") for rule in rules)
 
 
-def test_the_unit_knows_the_exit_code_that_no_restart_helps() -> None:
+def test_the_unit_knows_the_exit_codes_that_no_restart_helps() -> None:
     """And lets systemd wait for the word that the bot gives."""
-    assert f"RestartPreventExitStatus={bot.EXIT_DEAD_TOKEN}" in UNIT
+    assert f"RestartPreventExitStatus={bot.EXIT_DEAD_TOKEN} {bot.EXIT_ANOTHER_RUNS}\n" in UNIT
     assert "Type=notify" in UNIT and "WatchdogSec=" in UNIT
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import dropwhile
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -430,6 +431,7 @@ class Life(RuleBasedStateMachine):
         self.reached.add(self.request.state)
 
 
+@pytest.mark.timeout(900)  # 300 lives of 50 events: on a busy machine more than the usual three minutes
 def test_random_lives() -> None:
     """No sequence of events breaks a promise, and the sequences that were tried reach every state there is."""
     chosen = settings(max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))

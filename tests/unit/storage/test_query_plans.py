@@ -11,7 +11,7 @@ import pytest
 from removal.plan import Kind
 from removal.request import State
 from removal.wave import WaveState
-from storage import audit, conversations, inbox, meta, outbox, requests, uploads, waves
+from storage import audit, conversations, inbox, meta, outbox, requests, retention, uploads, waves
 from storage.database import Database, Row, Transaction
 
 
@@ -48,6 +48,9 @@ WALKS = re.compile(
 Ask = Callable[[Transaction], Awaitable[object]]
 
 ASKED: dict[str, Ask] = {
+    "audit.shorten": lambda tx: audit.shorten(tx, 0, None, 0, 100),
+    "retention.forget_requests": lambda tx: retention.forget_requests(tx, 0, 1),
+    "retention.forget_waves": lambda tx: retention.forget_waves(tx, 0, 1),
     "meta.get": lambda tx: meta.get(tx, "since"),
     "inbox.pending": inbox.pending,
     "inbox.pending in a room": lambda tx: inbox.pending(tx, 1, room_id="!1"),

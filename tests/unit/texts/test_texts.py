@@ -143,6 +143,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         for r in (*requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN))
         for approval in (True, False)
     ],
+    "another_bot": lambda h: each("host", h, started_ts=NOW),
     "approval": lambda h: heard("approval", h),
     "approval_given": lambda h: [
         {"r": r, "done": done} for r in requests_with(h, Kind.OWN) for done in ("approved", "refused")
