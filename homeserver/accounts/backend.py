@@ -29,6 +29,11 @@ class AccountBackend(Protocol):
     """The account administration of one homeserver."""
 
     @property
+    def deactivates_later(self) -> bool:
+        """Whether the answer to a deactivation only means that it is queued."""
+        ...
+
+    @property
     def calls(self) -> Mapping[Step, tuple[str, ...]]:
         """Step → the requests it makes, as `METHOD path` with `{parameters}`."""
         ...
@@ -178,6 +183,10 @@ class AccountBackend(Protocol):
 
     async def redact_status(self, redact_id: str) -> RedactStatus | None:
         """How far a redaction is; None once forgotten."""
+        ...
+
+    async def open_tasks(self, action_name: str) -> frozenset[str]:
+        """The accounts that have a background task of this kind which hasn't ended."""
         ...
 
     async def scheduled_tasks(self, resource_id: str, action_name: str) -> list[ScheduledTask]:

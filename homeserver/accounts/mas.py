@@ -54,6 +54,8 @@ class SynapseWithMas(Synapse):
         for step, calls in CALLS.items()
     }
 
+    deactivates_later = True
+
     def __init__(self, api: Api, mas: MasAdmin) -> None:
         super().__init__(api)
         self.mas = mas

@@ -41,7 +41,7 @@ from homeserver.accounts.models import (
     UserAnswer,
     read,
 )
-from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound
+from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound, Params
 from homeserver.client.pace import Pace, PacedApi
 from removal.plan import Step
 
@@ -117,6 +117,7 @@ class Synapse:
     """
 
     calls = CALLS
+    deactivates_later = False
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -176,6 +177,15 @@ class Synapse:
         if any(task.resource_id != resource_id or task.action != action_name for task in tasks):
             raise BadAnswer("the homeserver lists other scheduled tasks than those asked for")
         return tasks
+
+    async def open_tasks(self, action_name: str) -> frozenset[str]:
+        """What there are tasks of this kind for that haven't ended, for all accounts: `GET v1/scheduled_tasks`."""
+        open_ones: Params = {"action_name": action_name, "job_status": ["scheduled", "active"]}
+        answer = await self._api.call("GET", "/_synapse/admin/v1/scheduled_tasks", params=open_ones)
+        tasks = read(Tasks, "the scheduled tasks", answer).scheduled_tasks
+        if any(task.action != action_name or task.status.over for task in tasks):
+            raise BadAnswer("the homeserver lists other scheduled tasks than those asked for")
+        return frozenset(task.resource_id for task in tasks if task.resource_id is not None)
 
     # --- looking at an account ---
 
