@@ -286,8 +286,9 @@ async def _serve(
     paced = PacedApi.beside(matrix.api, pace)
     paced_accounts = accounts.paced(pace)
     wave_watch = WaveWatch(context, paced_accounts, AccountSearch(paced))
-    tools = Tools(units, WaveSteps(paced_accounts), pace, PaceKeeper(pace, accounts.is_admin))
-    wave_runner = WaveRunner(tools, wave_watch.may_begin, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    wave_steps = WaveSteps(paced_accounts, wave_watch.protected)
+    tools = Tools(units, wave_steps, pace, PaceKeeper(pace, accounts.is_admin))
+    wave_runner = WaveRunner(tools, wave_watch, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)

@@ -70,11 +70,14 @@ class Recorder:
         try:
             async with self._units.begin(quiet=True) as unit:
                 wave = await waves.get(unit.tx, self._wave_id)
-                answers = [await _next(unit, wave, change) for change in batch]
+                async with unit.together([change.request_id for change in batch]):
+                    answers = [await _next(unit, wave, change) for change in batch]
         except Exception as error:
-            for change in batch:
-                if not change.done.done():
-                    change.done.set_exception(error)
+            if len(batch) > 1:  # what can't be stored of one account keeps back no other
+                for change in batch:
+                    await self._commit([change])
+            elif not batch[0].done.done():
+                batch[0].done.set_exception(error)
             return
         for change, answer in zip(batch, answers, strict=True):
             if not change.done.done():

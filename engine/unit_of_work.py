@@ -7,7 +7,7 @@ outbox sender (messages) and the runner (steps) hear that there is work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -63,10 +63,27 @@ class UnitOfWork:
         self.messages = messages
         self.changed: list[tuple[Request, Request]] = []
         """Each request that was changed, before and after."""
+        self._at_hand: dict[int, Request] = {}
+        self._not_stored: set[int] = set()
+
+    @asynccontextmanager
+    async def together(self, request_ids: Sequence[int]) -> AsyncIterator[None]:
+        """Each of these requests is read once, now, and written once, at the end, however often it changes inside."""
+        self._at_hand = {request.id: request for request in await requests.get_all(self.tx, request_ids)}
+        yield
+        await requests.save_all(self.tx, [self._at_hand[number] for number in sorted(self._not_stored)])
+        self._at_hand, self._not_stored = {}, set()
+
+    async def _save(self, request: Request) -> Request:
+        if request.id not in self._at_hand:
+            return await requests.save(self.tx, request)
+        self._at_hand[request.id] = request
+        self._not_stored.add(request.id)
+        return request
 
     async def request(self, request_id: int) -> Request:
         """Raises: UnknownRequest."""
-        found = await requests.get(self.tx, request_id)
+        found = self._at_hand.get(request_id) or await requests.get(self.tx, request_id)
         if found is None:
             raise UnknownRequest(request_id)
         about(found.reference)
@@ -107,7 +124,7 @@ class UnitOfWork:
                     audit_action.without_effect(event), request, actor=actor, why=why, because=decision.refusal
                 )
             return decision
-        saved = await requests.save(self.tx, decision.request)
+        saved = await self._save(decision.request)
         self.changed.append((request, saved))
         decision = replace(decision, request=saved)
         # No row for the start of a step: the request holds it, and the audit gets its outcome.

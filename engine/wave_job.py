@@ -25,7 +25,7 @@ from removal.facts import Facts
 from removal.lifecycle import Cancelled, Event, StepDone
 from removal.plan import Kind, Step, steps_for
 from removal.request import ACTING, Failure, Request, Rules, State, StepRecord, StepState
-from removal.wave import AT_WORK, MemberState, Settled, Wave, WaveState
+from removal.wave import AT_WORK, ENDED, MemberState, Settled, Wave, WaveState
 from storage import requests, waves
 from storage.database import StorageError
 from storage.waves import Member
@@ -42,6 +42,13 @@ SHOW_EVERY = 5.0
 """Seconds between two edits of a wave's message."""
 
 
+@dataclass(slots=True)
+class Back:
+    """How often the homeserver has come back."""
+
+    times: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What every wave is carried out with."""
@@ -52,8 +59,7 @@ class Tools:
     pace: Pace
     keeper: PaceKeeper
     outage: Outage = field(default_factory=Outage)
-    back: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the homeserver answers again."""
+    back: Back = field(default_factory=Back)
 
 
 class Job:
@@ -70,6 +76,7 @@ class Job:
         self._later: list[tuple[float, int]] = []
         self._ended: deque[float] = deque()
         self._shown: tuple[object, ...] = ()
+        self._back_seen = tools.back.times
 
     async def run(self) -> None:
         """Carries it out. Raises: StorageError."""
@@ -116,8 +123,12 @@ class Job:
         await asyncio.gather(*outcomes)
 
     async def _suspended(self, request: Request, event: Event) -> None:
-        with suppress(StorageError):  # it is suspended once more then, which does no harm
+        try:
             await self._recorder.store(request.id, event)
+        except StorageError as error:  # it is suspended once more then, which does no harm
+            log.error("%s stands still: %s", request.reference, error)
+        except Exception:
+            log.exception("%s stands still", request.reference)
 
     async def _next_batch(self) -> list[Request]:
         """The next accounts, each with a request of its own whose suspension is begun. None where the wave isn't
@@ -139,10 +150,10 @@ class Job:
 
     async def _begin_member(self, unit: UnitOfWork, wave: Wave, member: Member) -> Request | None:
         others = await requests.open_for(unit.tx, member.user_id)
-        other = next((each for each in others if each.state in ACTING and each.touched), None)
+        other = next((each for each in others if each.state in ACTING), None)
         if other is not None:
             because = {"because": f"under way already as {other.reference}"}
-            await waves.looked_at(unit.tx, wave.id, [(member.user_id, MemberState.REFUSED, because)])
+            await waves.looked_at(unit.tx, wave.id, [(member.user_id, MemberState.CANCELLED, because)])
             return None
         request = request_for(wave, member, unit.now)
         request = await waves.begin(unit.tx, wave.id, request)
@@ -160,8 +171,7 @@ class Job:
 
     async def _bring_forward(self) -> None:
         """Until nothing is left that may be done now, or soon."""
-        async with self._units.database.transaction() as tx:
-            self._ready.extend(await waves.at_work(tx, self._wave_id))
+        await self._take_up()
         under_way: set[asyncio.Task[float | None]] = set()
         numbers: dict[asyncio.Task[float | None], int] = {}
         try:
@@ -188,10 +198,21 @@ class Job:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
+    async def _take_up(self) -> bool:
+        """Takes up every account at work that doesn't wait for its time; whether there is any.
+
+        The newest first: what was begun right before a stop may not be suspended yet.
+        """
+        later = {number for _, number in self._later}
+        async with self._units.database.transaction(only_reading=True) as tx:
+            found = [number for number in await waves.at_work(tx, self._wave_id) if number not in later]
+        self._ready.extend(sorted(found, reverse=True))
+        return bool(found)
+
     def _take_up_later(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._tools.back.is_set():
-            self._tools.back.clear()
+        if self._back_seen != self._tools.back.times:
+            self._back_seen = self._tools.back.times
             self._ready.extend(request_id for _, request_id in self._later)
             self._later.clear()
         while self._later and self._later[0][0] <= now:
@@ -200,7 +221,11 @@ class Job:
     async def _wait_for_later(self) -> bool:
         """Whether there is something to wait for; waits for it then."""
         wave = await self._wave()
-        if not self._later or wave.state is WaveState.PAUSED:
+        if wave.state is WaveState.PAUSED:
+            return False
+        if await self._take_up():
+            return True  # those that stopped for a pause that is over by now
+        if not self._later or (wave.state is WaveState.RUNNING and await self._waiting()):
             return False
         if wave.state in AT_WORK and all([await self._left_behind(number) for _, number in self._later]):
             await self._settle(left_behind=True)
@@ -208,6 +233,11 @@ class Job:
         wait = max(0.05, self._later[0][0] - asyncio.get_running_loop().time())
         await self._units.wait_for_change(seen, min(wait, SHOW_EVERY))
         return True
+
+    async def _waiting(self) -> bool:
+        """Whether accounts aren't begun yet: a pause ended while others were still under way."""
+        async with self._units.database.transaction(only_reading=True) as tx:
+            return bool(await waves.members(tx, self._wave_id, (MemberState.WAITING,), limit=1))
 
     async def _left_behind(self, request_id: int) -> bool:
         async with self._units.database.transaction() as tx:
@@ -217,11 +247,11 @@ class Job:
 
     async def _member(self, request_id: int) -> float | None:
         """Brings one account forward; after how many seconds to try again, None where nothing is to be done."""
-        async with self._units.database.transaction() as tx:
-            request = await requests.get(tx, request_id)
         event: Event | None = None
-        step = None
+        request, step = None, None
         try:
+            async with self._units.database.transaction(only_reading=True) as tx:
+                request = await requests.get(tx, request_id)
             while request is not None:
                 # Its turn is waited for before it is stored that the deactivation is begun: until then it can be
                 # cancelled.
@@ -236,6 +266,9 @@ class Job:
         except StorageError as error:
             log.error("R%s stands still: %s", request_id, error)
             return 5.0
+        except Exception:
+            log.exception("R%s stands still", request_id)
+            return 30.0
         finally:
             self._tools.steps.turns.end(request_id)
         if request is None or request.state not in (State.RUNNING, State.RELEASING):
@@ -309,8 +342,12 @@ class Job:
                         counts["running"] += (await unit.apply(request, decided)).refusal is None
             waiting = counts[MemberState.WAITING] if wave.state is WaveState.RUNNING else 0
             under_way = 0 if left_behind else counts[State.RUNNING] + counts[State.RELEASING]
-            if not waiting and not under_way:
+            if not waiting and not under_way and wave.state in AT_WORK:
                 await wave_unit.apply(wave, Settled())
+            elif not under_way and wave.state in ENDED:
+                # Those that took longer than their wave.
+                await wave_unit.show(wave)
+                await wave_unit.say(wave, "nothing_open", mention=wave.requester_id)
 
 
 def _follows(request: Request, step: Step | None) -> Step | None:

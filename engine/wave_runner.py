@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 from engine.wave_job import Job, Tools
 from engine.wave_unit import CONTROLS, WaveUnit
@@ -23,22 +24,28 @@ log = logging.getLogger(__name__)
 NAP = 30.0
 """Seconds between looks where nothing is expected."""
 
-MayBegin = Callable[[Wave], Awaitable[bool]]
+
+class LastLooks(Protocol):
+    """What is looked at before accounts are touched."""
+
+    async def may_begin(self, wave: Wave) -> bool:
+        """Whether the decision still stands; where not, the wave has been brought to where it belongs."""
+
+    async def take_off(self, wave_id: int) -> None:
+        """Takes off the list who may not be removed by now and isn't touched yet."""
 
 
 class WaveRunner:
     """One task for each wave at work."""
 
-    def __init__(self, tools: Tools, may_begin: MayBegin, synced_ts: Callable[[], int]) -> None:
+    def __init__(self, tools: Tools, last_looks: LastLooks, synced_ts: Callable[[], int]) -> None:
         """
         Args:
-            may_begin: asked before the first account is touched: whether the decision still stands; where not, the
-                wave has been brought to where it belongs.
             synced_ts: everything sent before this time (ms) has been received.
         """
         self._tools = tools
         self._units = tools.units
-        self._may_begin = may_begin
+        self._last_looks = last_looks
         self._synced_ts = synced_ts
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._stragglers_at = 0.0
@@ -46,7 +53,7 @@ class WaveRunner:
     def nudge(self) -> None:
         """The homeserver answers again: what failed is tried at once."""
         self._tools.outage.answered()
-        self._tools.back.set()
+        self._tools.back.times += 1
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -67,6 +74,8 @@ class WaveRunner:
                 self._stragglers_at = asyncio.get_running_loop().time() + NAP
                 working += await waves.stragglers(tx)
         for wave in due:
+            if wave.state is WaveState.SCHEDULED and not self._units.reached(wave.due_ts or 0):
+                continue  # by one of the two clocks only
             async with self._units.begin(quiet=True) as unit:
                 decision = await WaveUnit(unit).apply(await WaveUnit(unit).get(wave.id), TimePassed(synced_ts))
             if decision.refusal is None:
@@ -101,7 +110,7 @@ class WaveRunner:
             return
         if wave.state is WaveState.RUNNING and wave.begun_ts is None:
             await self._tools.keeper.measure_quiet()
-            if not await self._may_begin(wave):
+            if not await self._last_looks.may_begin(wave):
                 return
             async with self._units.begin() as unit:
                 wave_unit = WaveUnit(unit)
@@ -110,4 +119,6 @@ class WaveRunner:
                     await wave_unit.react(decision.wave, CONTROLS)
             if decision.refusal is not None:
                 return
+        if wave.state is WaveState.RUNNING:
+            await self._last_looks.take_off(wave_id)
         await Job(self._tools, wave_id, hurry=wave.hurry).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -72,8 +72,17 @@ class Turns:
 class WaveSteps(Steps):
     """Each look that another one makes needless is left out; what is promised is read back at the end all the same."""
 
-    def __init__(self, accounts: AccountBackend, *, pause: float = PAUSE, stalled: float = STALLED) -> None:
+    def __init__(
+        self,
+        accounts: AccountBackend,
+        protected: Callable[[Request], Awaitable[str]],
+        *,
+        pause: float = PAUSE,
+        stalled: float = STALLED,
+    ) -> None:
+        """Args: protected: why an account mustn't be removed by now, for other reasons than its own state."""
         super().__init__(accounts, pause=pause, stalled=stalled)
+        self._protected = protected
         self._watched = asyncio.Semaphore(LEAVING)
         self._table[Step.HANDOVER] = self._hand_over
         self._in_no_room: dict[str, float] = {}
@@ -93,10 +102,12 @@ class WaveSteps(Steps):
         """
         user = await self._account(request)
         changed = changed_meanwhile(request.facts, facts_of(user))
-        if changed:
-            raise ChangedMeanwhile(changed)
+        because = await self._protected(request)
+        if changed or because:
+            raise ChangedMeanwhile((*changed, because) if because else changed)
         if not user.suspended:
-            raise Problem(Failure.PASSING, "the homeserver doesn't show the account as suspended")
+            # Somebody may have lifted it on purpose.
+            raise Problem(Failure.NOT_YET, "the homeserver doesn't show the account as suspended")
         answer: dict[str, Any] = {
             "room_count": request.facts.rooms,
             "threepids": ", ".join(sorted(set(user.threepid_media))),

@@ -9,13 +9,13 @@ from __future__ import annotations
 import codecs
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from handlers.command import UsageError, read_user
 from handlers.links import parse_link
-from handlers.message import Word
+from handlers.message import FENCE, Word, lines_of
 from removal.ids import UserID
 
 MAX_LINES = 20_000
@@ -25,7 +25,12 @@ LONGEST_LINE = 2_000
 NOTED = 5
 """Wrong lines that are named; the rest is counted."""
 ENDINGS = (".txt", ".csv", ".tsv", ".lst")
-_HEADINGS = frozenset({"user_id", "userid", "user id", "mxid", "matrix_id", "matrix id", "matrixid", "name", "user"})
+_HEADINGS = frozenset({"user_id", "userid", "user id", "mxid", "matrix_id", "matrix id", "matrixid"})
+_LOOSE_HEADINGS = frozenset({"name", "user"})
+"""What a column of accounts may be called, or one of display names, into which anybody writes what they like."""
+_DECISIONS = frozenset({"decision", "outcome"})
+_LEFT_OUT = frozenset({"excluded", "refused"})
+"""What our own files say in these columns of accounts that somebody decided to leave alone."""
 _SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -45,6 +50,8 @@ class ListProblem(StrEnum):
     TWO_WAYS = "two_ways"
     BROKEN = "broken"  # why
     GONE = "gone"  # what the homeserver said
+    UNREADABLE = "unreadable"
+    PLAIN = "plain"
 
 
 class BadList(Exception):
@@ -62,6 +69,7 @@ class Skipped(StrEnum):
     BLANK = "blank"
     COMMENT = "comment"
     DUPLICATE = "duplicate"
+    LEFT_OUT = "left_out"
     WRONG = "wrong"
 
 
@@ -99,7 +107,7 @@ def read_file(data: bytes, name: str, server_name: str) -> AccountList:
         raise BadList(ListProblem.ENDING, name)
     if len(data) > MAX_BYTES:
         raise BadList(ListProblem.TOO_LARGE, str(len(data)))
-    return read_lines(_text(data).splitlines(), server_name)
+    return read_lines(lines_of(_text(data)), server_name)
 
 
 def _text(data: bytes) -> str:
@@ -110,7 +118,7 @@ def _text(data: bytes) -> str:
             text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadList(ListProblem.BINARY if b"\x00" in data[:65_536] else ListProblem.ENCODING) from None
-    if any(char < " " and char not in "\t\n\r\x0b\x0c" for char in text):
+    if any(char < " " and char not in "\t\n\r" for char in text):
         raise BadList(ListProblem.BINARY)
     return text
 
@@ -127,24 +135,19 @@ def read_lines(lines: list[str], server_name: str) -> AccountList:
     if long is not None:
         raise BadList(ListProblem.LONG_LINE, str(long))
     skipped: Counter[str] = Counter()
-    rows: list[tuple[int, str]] = []
-    for number, line in enumerate(lines, 1):
-        bare = line.strip()
-        if not bare or bare.startswith("```"):
-            skipped[Skipped.BLANK] += not bare
-        elif bare.startswith(("#", "//")):
-            skipped[Skipped.COMMENT] += 1
-        else:
-            rows.append((number, bare))
-    cells = _cells(rows, server_name)
-    found: dict[str, None] = {}
     notes: list[str] = []
-    for number, cell in cells:
+
+    def wrong(number: int, cell: str) -> None:
+        skipped[Skipped.WRONG] += 1
+        if len(notes) < NOTED:
+            notes.append(f"{number}: {cell[:80]}")
+
+    rows = _rows(lines, skipped, wrong)
+    found: dict[str, None] = {}
+    for number, cell in _cells(rows, server_name, skipped, wrong):
         user = _account(cell, server_name)
         if user is None:
-            skipped[Skipped.WRONG] += 1
-            if len(notes) < NOTED:
-                notes.append(f"{number}: {cell[:80]}")
+            wrong(number, cell)
         elif str(user) in found:
             skipped[Skipped.DUPLICATE] += 1
         else:
@@ -154,6 +157,28 @@ def read_lines(lines: list[str], server_name: str) -> AccountList:
     return AccountList(tuple(found), tuple(sorted((kind, n) for kind, n in skipped.items() if n)), tuple(notes))
 
 
+def _rows(lines: list[str], skipped: Counter[str], wrong: Callable[[int, str], None]) -> list[tuple[int, str]]:
+    """The lines that may name an account, each with its number. Where there is a code block, what stands outside of it
+    is talk.
+    """
+    rows: list[tuple[int, str]] = []
+    fenced = any(line.strip().startswith(FENCE) for line in lines)
+    inside = not fenced
+    for number, line in enumerate(lines, 1):
+        bare = line.strip()
+        if bare.startswith(FENCE):
+            inside = not inside
+        elif not bare:
+            skipped[Skipped.BLANK] += 1
+        elif not inside:
+            wrong(number, bare)
+        elif bare.startswith(("#", "//")):
+            skipped[Skipped.COMMENT] += 1
+        else:
+            rows.append((number, line))  # whole: a blank at its beginning may be an empty column
+    return rows
+
+
 def _account(cell: str, server_name: str) -> UserID | None:
     # Our own CSV files put an apostrophe in front of what a spreadsheet would take for a formula.
     text = cell.strip().strip('"').removeprefix("'").strip()
@@ -161,15 +186,17 @@ def _account(cell: str, server_name: str) -> UserID | None:
     return None if isinstance(user, UsageError) else user
 
 
-def _cells(rows: list[tuple[int, str]], server_name: str) -> list[tuple[int, str]]:
+def _cells(
+    rows: list[tuple[int, str]], server_name: str, skipped: Counter[str], wrong: Callable[[int, str], None]
+) -> list[tuple[int, str]]:
     """The one cell of each row that is to name an account, each with its line's number.
 
     Raises:
-        BadList: there are several such columns.
+        BadList: there are several such columns, or none.
     """
     separator = _separator(rows, server_name)
     if separator is None:
-        heading = bool(rows) and rows[0][1].strip("\"'").lower() in _HEADINGS
+        heading = bool(rows) and rows[0][1].strip().strip("\"'").lower() in _HEADINGS | _LOOSE_HEADINGS
         return rows[int(heading) :]
     table: list[tuple[int, list[str]]] = []
     for number, line in rows:
@@ -178,22 +205,42 @@ def _cells(rows: list[tuple[int, str]], server_name: str) -> list[tuple[int, str
         except (csv.Error, StopIteration):
             raise BadList(ListProblem.CSV, str(number)) from None
     head = [cell.strip().lower() for cell in table[0][1]]
+    at, heading = _column(table, head, server_name)
+    body = []
+    for number, row in table[int(heading) :]:
+        if len(row) == len(head):
+            body.append((number, row))
+        else:  # who knows which cell is which: somebody's comma may stand in it
+            wrong(number, separator.join(row))
+    decided = [place for place, cell in enumerate(head) if heading and cell in _DECISIONS]
+    kept = [row for row in body if not any(_cell(row[1], place) in _LEFT_OUT for place in decided)]
+    skipped[Skipped.LEFT_OUT] += len(body) - len(kept)
+    return [(number, _cell(row, at)) for number, row in kept]
+
+
+def _cell(row: list[str], at: int) -> str:
+    return row[at] if at < len(row) else ""
+
+
+def _column(table: list[tuple[int, list[str]]], head: list[str], server_name: str) -> tuple[int, bool]:
+    """Which column names the accounts, and whether the first row is a heading: by a name that leaves no doubt, else by
+    what most of its cells hold. A few cells that look like accounts prove nothing: anybody may call themselves so.
+
+    Raises:
+        BadList: there are several such columns, or none.
+    """
     named = [at for at, cell in enumerate(head) if cell in _HEADINGS]
-    if len(named) > 1:  # a server's own list has `name` beside others
-        named = [at for at in named if _share(table[1:], at, server_name) > 0] or named
-    heading = bool(named)
-    body = table[int(heading) :]
-    if len(named) != 1:
-        width = max(len(row) for _, row in table)
-        shares = {at: _share(body, at, server_name) for at in range(width)}
-        named = [at for at, share in shares.items() if share > 0]
-        if not heading and named and all(_account(cell, server_name) is None for cell in table[0][1]):
-            body = table[1:]  # a first line without any account is a heading of words we don't know
-    if len(named) > 1:
-        raise BadList(ListProblem.TWO_COLUMNS, ", ".join(str(at + 1) for at in named))
-    if not named:
-        raise BadList(ListProblem.NO_ACCOUNT, rows[0][1][:80] if rows else "")
-    return [(number, row[named[0]] if named[0] < len(row) else "") for number, row in body]
+    if len(named) == 1:
+        return named[0], True
+    heading = bool(named) or any(cell in _LOOSE_HEADINGS for cell in head)
+    # A first row without any account is a heading of words that we don't know.
+    heading = heading or (len(table) > 1 and all(_account(cell, server_name) is None for cell in table[0][1]))
+    found = [at for at in named or range(len(head)) if _mostly_accounts(table[int(heading) :], at, server_name)]
+    if len(found) > 1:
+        raise BadList(ListProblem.TWO_COLUMNS, ", ".join(str(at + 1) for at in found))
+    if not found:
+        raise BadList(ListProblem.NO_ACCOUNT, ", ".join(table[0][1])[:80])
+    return found[0], heading
 
 
 def _separator(rows: list[tuple[int, str]], server_name: str) -> str | None:
@@ -205,7 +252,7 @@ def _separator(rows: list[tuple[int, str]], server_name: str) -> str | None:
     return best if any(best in line for line in sample) else None
 
 
-def _share(table: list[tuple[int, list[str]]], at: int, server_name: str) -> float:
-    """How many of a column's cells name an account, as a part of one."""
-    cells = [row[at] for _, row in table[:200] if at < len(row)]
-    return sum(_account(cell, server_name) is not None for cell in cells) / len(cells) if cells else 0.0
+def _mostly_accounts(table: list[tuple[int, list[str]]], at: int, server_name: str) -> bool:
+    """Whether more than half of a column's cells name an account."""
+    cells = [_cell(row, at) for _, row in table[:200]]
+    return sum(_account(cell, server_name) is not None for cell in cells) * 2 > len(cells)

@@ -97,6 +97,8 @@ class Command:
     name: str
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
+    takes_list: bool = False
+    """It reads a list of accounts under it by itself; to others, all are words."""
     topic: str = ""
     """What `!help` folds it under; its words stand in the group `topic`. What is needed most has none."""
 
@@ -261,7 +263,7 @@ def parse(command: Command, message: Message, server_name: str) -> Parsed | Usag
     values: dict[str, Value] = {}
     written: dict[str, str] = {}
     plain: list[Word] = []
-    words = deque(message.words)
+    words = deque(message.words if command.takes_list else message.all_words)
     while words:
         word = words.popleft()
         spelled = _option_name(word)

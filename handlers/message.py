@@ -33,6 +33,9 @@ DOUBLE_QUOTES = frozenset('"“”„‟«»″＂')
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 """The hyphen, and what phones make of two of them."""
 SINGLE_QUOTES = frozenset("'‘’‚‛‹›")
+FENCE = "```"
+"""What a code block begins and ends with."""
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _COMMAND_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _FALLBACK = re.compile(r"> (?:\* )?<@[^\n>]*>")
 # Elements that begin a new line where they're shown, and those that aren't shown at all.
@@ -87,6 +90,12 @@ class Message:
     def as_talk(self) -> Message:
         """The same, where the bare words are no command's name."""
         return replace(self, command=None, words=() if self.is_edit else self.bare + self.words, bare=())
+
+    @property
+    def all_words(self) -> tuple[Word, ...]:
+        """The words, those of the list under them too."""
+        listed = "\n".join(line for line in self.lines if not line.lstrip().startswith(FENCE))
+        return (*self.words, *_split([listed])[0])
 
     @property
     def text(self) -> str:
@@ -165,13 +174,21 @@ def _links(pieces: list[_Piece]) -> bool:
 def _with_lines(body: str, prefix: str, *, addressed: bool) -> Message:
     """A message whose first line is a command and under which a list of accounts stands, or all of it as words."""
     head, _, rest = body.partition("\n")
-    lines = rest.splitlines()
+    lines = lines_of(rest)
     listed = sum(line.lstrip(" \t\"'").startswith("@") for line in lines) > 1
-    if listed or any(line.lstrip().startswith("```") for line in lines):
+    if listed or any(line.lstrip().startswith(FENCE) for line in lines):
         message = _message([head], prefix, addressed=addressed)
         if message.command is not None:
             return replace(message, lines=tuple(lines))
     return _message([body], prefix, addressed=addressed)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text: cut where files cut them. `str.splitlines` knows ten more places, U+2028 among them, where a
+    display name inside a line would begin a new one, and name somebody else.
+    """
+    lines = _LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def _whole(text: str) -> str:

@@ -133,6 +133,9 @@ class Wave:
     confirmer_id: str | None = None
     confirmed_ts: int | None = None
     confirmation_event_id: str | None = None
+    confirmed_in: str = ""
+    """The room and the round of the prompt that was confirmed: they change where the admin room is upgraded."""
+    confirmed_round: int = 0
     confirmer_trust: str = ""
     due_ts: int | None = None
     begun_ts: int | None = None
@@ -327,6 +330,8 @@ def _ask(w: Wave, now: int) -> Wave:
         confirmer_id=None,
         confirmed_ts=None,
         confirmation_event_id=None,
+        confirmed_in="",
+        confirmed_round=0,
         confirmer_trust="",
         due_ts=None,
         reported=False,
@@ -350,16 +355,24 @@ def _confirmed(w: Wave, e: Confirmed, now: int) -> Wave:
         raise _Refused(WaveNoChange.NEEDS_OTHER)
     if not w.needs_other and w.rules.confirmed_by is ConfirmedBy.REQUESTER and e.by != w.requester_id:
         raise _Refused(WaveNoChange.ONLY_REQUESTER)
-    # Who wants to be two persons invites the second one: a moderator made for this doesn't count.
-    newest_ts = min(e.at_ts - w.rules.moderator_for_ms, w.asked_ts or 0)
-    if w.needs_other and (e.moderator_since_ts is None or e.moderator_since_ts > newest_ts):
+    if w.needs_other and (e.moderator_since_ts is None or e.moderator_since_ts > second_since_ts(w, e.at_ts)):
         raise _Refused(WaveNoChange.TOO_NEW)
     _in_time(w, e.at_ts, now)
     w = replace(w, confirmer_id=e.by, confirmed_ts=e.at_ts, confirmation_event_id=e.event_id, confirmer_trust=e.trust)
+    w = replace(w, confirmed_in=w.room_id, confirmed_round=w.round)
     if w.needs_number:
         later = max(w.expires_ts, now + w.rules.expires_after_ms)
         return replace(w, state=WaveState.AWAITING_NUMBER, expires_ts=later, reported=False)
     return _agreed(w, now)
+
+
+def second_since_ts(w: Wave, at_ts: int) -> int:
+    """Since when, at the latest, a second moderator has to be one who confirms at `at_ts`.
+
+    Who wants to be two persons invites the second one: a moderator made for this doesn't count, neither for the first
+    prompt nor for a later one.
+    """
+    return min(at_ts - w.rules.moderator_for_ms, w.created_ts)
 
 
 def _number_typed(w: Wave, e: NumberTyped, now: int) -> Wave:
@@ -411,7 +424,7 @@ def _resumed(w: Wave, e: Resumed, now: int) -> Wave:
 def _retry(w: Wave, e: RetryAsked, now: int) -> Wave:
     if not e.accounts:
         raise _Refused(WaveNoChange.NOTHING_FAILED)
-    return replace(w, state=WaveState.RUNNING, ended_ts=None, reported=True)
+    return replace(w, state=WaveState.RUNNING, ended_ts=None, ended_by=None, ended_because="", reported=True)
 
 
 def _begun(w: Wave, e: Begun, now: int) -> Wave:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 
 from removal.ids import reference
@@ -44,6 +45,17 @@ def _plain(row: AuditRow) -> dict[str, object]:
     }
 
 
+_FORMULA = re.compile(r"^(?=[=+\-@\t\r\n＝＋－＠])")
+_FORMULA_INSIDE = re.compile(r"([;|\t\r\n]\s*)(?=[=+\-@＝＋－＠])")
+
+
 def harmless(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula: Matrix IDs begin with @, which some do."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """A cell that no spreadsheet takes for a formula: Matrix IDs begin with @, which some do.
+
+    One that reads `;` or a tab as the end of a cell, as it does in some countries, finds cells inside of this one.
+
+    Source: OWASP, "CSV Injection".
+    """
+    if not isinstance(value, str):
+        return value
+    return _FORMULA.sub("'", _FORMULA_INSIDE.sub(r"\1'", value))

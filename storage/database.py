@@ -53,9 +53,13 @@ class Transaction:
         async with self._connection.execute(sql, values) as cursor:
             return list(await cursor.fetchall())
 
-    async def many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        """Runs a statement once for each of `values`."""
-        await self._connection.executemany(sql, values)
+    async def many(self, sql: str, values: Sequence[Sequence[Any]]) -> int:
+        """Runs a statement once for each of `values`; returns the number of rows that all together changed."""
+        if not values:
+            return 0
+        async with self._connection.executemany(sql, values) as cursor:
+            self.changed |= cursor.rowcount > 0
+            return cursor.rowcount
 
     async def script(self, statements: Iterable[str]) -> None:
         for statement in statements:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from removal.lifecycle import wake_ts
@@ -29,33 +30,46 @@ async def add(tx: Transaction, request: Request) -> Request:
 
 async def save(tx: Transaction, request: Request) -> Request:
     """Stores a request as it is now. Its version must be the one stored: no change is overwritten unseen."""
-    newer = replace(request, version=request.version + 1)
-    data = newer.to_dict()
-    changed = await tx.run(
+    return (await save_all(tx, [request]))[0]
+
+
+async def save_all(tx: Transaction, changed: Sequence[Request]) -> list[Request]:
+    """Stores several, each as `save` does."""
+    newer = [replace(request, version=request.version + 1) for request in changed]
+    stored = await tx.many(
         "UPDATE requests SET state = ?, room_id = ?, open = ?, confirmed_ts = ?, wake_ts = ?, version = ?, data = ?, "
         "wave_id = ? WHERE id = ? AND version = ?",
-        newer.state,
-        newer.room_id,
-        int(newer.state not in ENDED),
-        newer.confirmed_ts,
-        None if newer.wave_id is not None else wake_ts(newer),  # those are woken by their wave
-        newer.version,
-        json.dumps(data) if newer.wave_id is None else pack(data),
-        newer.wave_id,
-        newer.id,
-        request.version,
+        [
+            (
+                each.state,
+                each.room_id,
+                int(each.state not in ENDED),
+                each.confirmed_ts,
+                None if each.wave_id is not None else wake_ts(each),  # those are woken by their wave
+                each.version,
+                json.dumps(each.to_dict()) if each.wave_id is None else pack(each.to_dict()),
+                each.wave_id,
+                each.id,
+                each.version - 1,
+            )
+            for each in newer
+        ],
     )
-    if changed != 1:
-        raise StorageError(f"{request.reference} was changed by somebody else in between")
-    if newer.wave_id is not None:
-        await tx.run(
-            "UPDATE wave_members SET state = ? WHERE wave_id = ? AND user_id = ? AND request_id = ?",
-            newer.state,
-            newer.wave_id,
-            newer.target_id,
-            newer.id,
-        )
+    if stored != len(newer):
+        names = ", ".join(request.reference for request in newer[:5])
+        raise StorageError(f"{names} was changed by somebody else in between")
+    await tx.many(
+        "UPDATE wave_members SET state = ? WHERE wave_id = ? AND user_id = ? AND request_id = ? AND state <> ?",
+        [(each.state, each.wave_id, each.target_id, each.id, each.state) for each in newer if each.wave_id is not None],
+    )
     return newer
+
+
+async def get_all(tx: Transaction, request_ids: Iterable[int]) -> list[Request]:
+    """The requests with these numbers."""
+    ids = json.dumps(list(request_ids))
+    rows = await tx.all("SELECT data FROM requests WHERE id IN (SELECT value FROM json_each(?))", ids)
+    return [read(row) for row in rows]
 
 
 async def get(tx: Transaction, request_id: int) -> Request | None:
@@ -111,13 +125,20 @@ async def listing(tx: Transaction, *, only_open: bool, limit: int, room_id: str 
 
 
 async def confirmed_since(tx: Transaction, requester_id: str, since_ts: int) -> int:
-    """How many removals that this person asked for were confirmed since then."""
-    row = await tx.one(
+    """How many removals that this person asked for were confirmed since then, those of waves included, begun or not."""
+    begun = await tx.one(
         "SELECT COUNT(*) AS n FROM requests WHERE requester_id = ? AND confirmed_ts >= ? AND kind = 'moderation'",
         requester_id,
         since_ts,
     )
-    return int(row["n"]) if row else 0
+    waiting = await tx.one(
+        "SELECT COUNT(*) AS n FROM waves w JOIN wave_members m ON m.wave_id = w.id AND m.state = 'waiting' "
+        "WHERE w.open = 1 AND json_extract(w.data, '$.requester_id') = ? "
+        "AND json_extract(w.data, '$.confirmed_ts') >= ?",
+        requester_id,
+        since_ts,
+    )
+    return sum(int(row["n"]) for row in (begun, waiting) if row)
 
 
 async def of_requester(tx: Transaction, requester_id: str, since_ts: int, kind: str) -> list[Request]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -142,6 +143,17 @@ async def member(tx: Transaction, wave_id: int, user_id: str) -> Member | None:
 async def set_state(tx: Transaction, wave_id: int, before: MemberState, after: MemberState) -> int:
     """Moves all accounts of one state to another; returns how many."""
     return await tx.run("UPDATE wave_members SET state = ? WHERE wave_id = ? AND state = ?", after, wave_id, before)
+
+
+async def digest(tx: Transaction, wave_id: int) -> tuple[int, str]:
+    """How many accounts are on the list, and the SHA-256 over it, sorted, one a line."""
+    whole = hashlib.sha256()
+    count, after = 0, ""
+    while page := await members(tx, wave_id, (MemberState.WAITING,), limit=1000, after=after):
+        after = page[-1].user_id
+        count += len(page)
+        whole.update("".join(f"{member.user_id}\n" for member in page).encode())
+    return count, whole.hexdigest()
 
 
 async def counts(tx: Transaction, wave_id: int) -> Counter[str]:

@@ -103,7 +103,7 @@ class Texts:
         formats = Formats(catalogue.locale, catalogue.gettext)
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER / SOURCE),
-            auto_reload=False,
+            auto_reload=False,  # else each use of a template asks the disk whether its file has changed
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -43,6 +43,7 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
                         Option("--ip-of", Kind.USER, many=True),
                         Option("--now", excludes=("--in", "--at"), many=True),
                     ),
+                    takes_list=True,
                 ),
                 deactivate.deactivate,
             ),

@@ -26,13 +26,14 @@ from removal.wave import (
     Resumed,
     Wave,
     WaveState,
+    second_since_ts,
 )
 from storage import waves
 from texts import Template
 
 PAUSE, RESUME, STOP = "⏸", "▶", "⏹"
 CONTROLS = frozenset({PAUSE, RESUME, STOP})
-_NUMBER = re.compile(r"\d{1,3}(?:[., '’]?\d{3})*|\d{1,6}")
+_NUMBER = re.compile(r"[1-9]\d{0,2}(?:[., '’]\d{3}){1,2}|[1-9]\d{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Answer:
     wave: Wave
     yes: bool | None
     number: int | None
+    several: bool = False
+    """More than one wave waits for a number from whoever typed this one, and none was named."""
 
 
 async def meant(context: Context, event: Incoming, message: Message) -> Answer | None:
@@ -52,7 +55,7 @@ async def meant(context: Context, event: Incoming, message: Message) -> Answer |
     yes = {"yes": True, "no": False}.get(words[0].lower().rstrip(".")) if words else None
     words = words[1:] if yes is not None else words
     reference = parse_wave_reference(words[0].rstrip(".")) if words else None
-    text = " ".join(words[1:] if reference is not None else words)
+    text = " ".join(words[1:] if reference is not None else words).rstrip(".")
     number = int(re.sub(r"\D", "", text)) if _NUMBER.fullmatch(text) else None
     if (text and number is None) or (reference is None and (yes is not None or number is None)):
         return None
@@ -66,7 +69,7 @@ async def meant(context: Context, event: Incoming, message: Message) -> Answer |
                 for each in await waves.in_states(tx, (WaveState.AWAITING_NUMBER,))
                 if each.confirmer_id == event.sender and each.room_id == event.room_id
             ]
-    return Answer(found[-1], yes, number) if found else None
+    return Answer(found[-1], yes, number, several=len(found) > 1) if found else None
 
 
 async def answered(context: Context, event: Incoming, room: AdminRoom, answer: Answer) -> None:
@@ -78,6 +81,10 @@ async def answered(context: Context, event: Incoming, room: AdminRoom, answer: A
         confirmed = await _confirmed(context, event, room, answer.wave)
         if not await _apply(context, event, answer.wave, confirmed) or answer.number is None:
             return
+    if answer.several:
+        async with context.units.begin(event) as unit:
+            await unit.messages.reply(event, Template.WAVE_SAID, w=answer.wave, what="which", number=answer.number)
+        return
     if answer.number is not None:
         async with context.units.database.transaction(only_reading=True) as tx:
             wave = await waves.get(tx, answer.wave.id)
@@ -131,7 +138,7 @@ async def reacted(
 async def _confirmed(context: Context, event: Incoming, room: AdminRoom, wave: Wave) -> Confirmed:
     since: int | None = 0
     if wave.needs_other and event.sender != wave.requester_id:
-        until_ts = min(event.origin_server_ts - wave.rules.moderator_for_ms, wave.asked_ts or 0)
+        until_ts = second_since_ts(wave, event.origin_server_ts)
         since = await context.authority.moderator_since(room, event.sender, until_ts)
     return Confirmed(event.sender, event.origin_server_ts, event.event_id, since, event.trust.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 from engine.wave_unit import WaveUnit
@@ -56,8 +57,12 @@ async def named(context: Context, asked: ModeratorCommand) -> AccountList | None
     file: Incoming | None = asked.event if message.has_file else None
     if file is None and not users and not message.lines and message.reply_to is not None:
         file = await context.event(asked.event.room_id, message.reply_to)
-        if file is None or file.content.get("msgtype") != "m.file":
+        if file is None:
+            raise BadList(ListProblem.UNREADABLE)
+        if file.content.get("msgtype") != "m.file":
             return None
+        if asked.event.encrypted and not file.encrypted:
+            raise BadList(ListProblem.PLAIN)  # anybody on the way could have written it
     if file is None and not users and not message.lines:
         return None
     found = read_users(users)
@@ -80,7 +85,7 @@ async def _file(context: Context, file: Incoming) -> AccountList:
         raise BadList(ListProblem.BROKEN, str(error)) from None
     except Refused as error:
         raise BadList(ListProblem.GONE, str(error)) from None
-    return read_file(data, name if isinstance(name, str) else "", context.server_name)
+    return await asyncio.to_thread(read_file, data, name if isinstance(name, str) else "", context.server_name)
 
 
 async def refuse_list(context: Context, asked: ModeratorCommand, error: BadList) -> None:

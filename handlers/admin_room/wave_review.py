@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+from collections import Counter
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,7 +16,10 @@ from handlers.admin_room.wave_search import TooManyMatches, search
 from handlers.context import Context
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.search import AccountSearch
+from homeserver.client.api import BadAnswer, BadToken, Forbidden, Refused, ServerFault
+from homeserver.client.backoff import GATEWAY
 from removal.facts import Facts
+from removal.ids import InvalidUserID
 from removal.protection import Surroundings, refuse_account, refuse_name
 from removal.request import ACTING
 from removal.wave import Looked, MemberState, Outlier, Review, Wave, WaveState
@@ -23,12 +28,24 @@ from storage.database import Transaction
 from storage.waves import Member
 from texts import Template
 
+log = logging.getLogger(__name__)
+
 HOUR_MS = 3_600_000
 TOGETHER = 100
 """Accounts whose looks are stored together."""
 SAMPLE = 6
 ALREADY_OPEN = "already_open"
 """Why an account is left out that another request is working on."""
+UNREADABLE = "unreadable"
+"""Why an account is left out that the homeserver fails to show although it answers otherwise."""
+NO_MATRIX_ID = "no_matrix_id"
+"""Why an account is left out whose name, as the homeserver has it, is none by the specification."""
+SUCCESSOR = "successor"
+"""Why an account is left out that is to take rooms over."""
+LOOKS = 3
+"""So many times it is looked at an account until it counts as unreadable."""
+LOOK_AGAIN = 2.0
+"""Seconds."""
 
 Found = tuple[str, MemberState, dict[str, Any]]
 
@@ -56,17 +73,20 @@ async def collect(context: Context, accounts: AccountBackend, finder: AccountSea
             await waves.name(unit.tx, wave.id, found)
     room = await context.authority.admin_room()
     around = context.authority.surroundings(room)
+    failed: Counter[str] = Counter()
     while True:
         async with context.units.database.transaction() as tx:
             listed = await waves.members(tx, wave.id, (MemberState.LISTED,), limit=TOGETHER)
         if not listed:
             break
-        looks = await asyncio.gather(*(_look(context, accounts, wave, each.user_id, around) for each in listed))
+        looks = await _looks(context, accounts, wave, [each.user_id for each in listed], around, failed)
         async with context.units.begin(quiet=True) as unit:
             current = await waves.get(unit.tx, wave.id)
             if current is None or current.state is not WaveState.COLLECTING:
                 return  # cancelled meanwhile
             await waves.looked_at(unit.tx, wave.id, looks)
+        if not looks:
+            await asyncio.sleep(LOOK_AGAIN)
     async with context.units.begin() as unit:
         wave_unit = WaveUnit(unit)
         wave = await wave_unit.get(wave.id)
@@ -91,8 +111,57 @@ def old_before(context: Context) -> int:
     return context.units.clock() - int(context.settings.bulk.old_account.total_seconds() * 1000)
 
 
+async def _looks(
+    context: Context,
+    accounts: AccountBackend,
+    wave: Wave,
+    user_ids: list[str],
+    around: Surroundings,
+    failed: Counter[str],
+) -> list[Found]:
+    """What looks at some accounts brought; those where it has to be looked again are left out.
+
+    Args:
+        failed: how often the look at each has failed so far.
+
+    Raises:
+        HomeserverError: the homeserver can't be asked now.
+    """
+    looks = (_look(context, accounts, wave, user_id, around) for user_id in user_ids)
+    answers = await asyncio.gather(*looks, return_exceptions=True)
+    found: list[Found] = []
+    errors: dict[str, BaseException] = {}
+    for user_id, answer in zip(user_ids, answers, strict=True):
+        if not isinstance(answer, BaseException):
+            found.append(answer)
+        elif not concerns_one(answer):
+            raise answer
+        else:
+            errors[user_id] = answer
+    if errors:
+        await accounts.is_admin()  # raises where the homeserver answers nothing at all
+    for user_id, error in errors.items():
+        failed[user_id] += 1
+        log.warning("%s: %s can't be looked at: %s", wave.reference, user_id, error)
+        if failed[user_id] >= LOOKS:
+            found.append((user_id, MemberState.REFUSED, {"because": UNREADABLE}))
+    return found
+
+
+def concerns_one(error: BaseException) -> bool:
+    """Whether a failure may be about what was asked, so that it would fail for ever, and say nothing of the rest."""
+    if isinstance(error, BadToken | Forbidden):
+        return False
+    return isinstance(error, Refused | BadAnswer) or (isinstance(error, ServerFault) and error.status not in GATEWAY)
+
+
 async def _look(context: Context, accounts: AccountBackend, wave: Wave, user_id: str, around: Surroundings) -> Found:
-    refusal = refuse_name(user_id, wave.requester_id, around)
+    try:
+        refusal = refuse_name(user_id, wave.requester_id, around)
+    except InvalidUserID:
+        return user_id, MemberState.REFUSED, {"because": NO_MATRIX_ID}
+    if any(user_id == successor for _, successor in wave.options.handover):
+        return user_id, MemberState.REFUSED, {"because": SUCCESSOR}
     if refusal is not None:
         return user_id, MemberState.REFUSED, {"because": refusal.value}
     user = await accounts.user(user_id)
@@ -102,7 +171,7 @@ async def _look(context: Context, accounts: AccountBackend, wave: Wave, user_id:
         return user_id, MemberState.REFUSED, {"because": refusal.value if refusal else "unknown"}
     async with context.units.database.transaction() as tx:
         others = await requests.open_for(tx, user_id)
-    if any(other.state in ACTING and other.touched for other in others):
+    if any(other.state in ACTING for other in others):
         return user_id, MemberState.REFUSED, {"because": ALREADY_OPEN}
     facts = replace(facts, rooms=len(await accounts.joined_rooms(user_id)))
     return user_id, MemberState.WAITING, {"facts": compact(facts)}

@@ -43,7 +43,7 @@ async def search(context: Context, finder: AccountSearch, filters: Filters) -> l
     found: list[str] = []
     start: str | None = "0"
     while start is not None:
-        page = await finder.page(start, _literal(filters.match))
+        page = await finder.page(start, literal(filters.match))
         found += [user.name for user in page.users if _matches(user, filters)]
         oldest = min((user.creation_ts for user in page.users), default=0)
         over = filters.registered_after_ts is not None and oldest < filters.registered_after_ts
@@ -105,7 +105,11 @@ def _matches(user: Listed, filters: Filters) -> bool:
     return filters.registered_before_ts is None or user.creation_ts < filters.registered_before_ts
 
 
-def _literal(glob: str) -> str:
-    """The longest part of a glob that the homeserver can search for: what follows is compared here."""
-    parts = re.split(r"[*?\[\]_%]|@|:.*", glob)
-    return max(parts, key=len, default="")
+def literal(glob: str) -> str:
+    """The longest part of a glob that the homeserver can search for: what follows is compared here.
+
+    It searches in small letters, where PostgreSQL tells them from capital ones, and takes `_` and `%` for wildcards.
+    What stands in brackets is one character out of several.
+    """
+    named = glob.removeprefix("@").partition(":")[0].partition("[")[0]
+    return max(re.split(r"[^a-z0-9.=/+-]", named), key=len)

@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from homeserver.client.api import Api, Json, Params
+from homeserver.client.api import Api, Json, Observe, Params
+from homeserver.client.clock import HomeserverClock
 
 
 class Pace:
@@ -60,14 +61,22 @@ class Pace:
 class PacedApi(Api):
     """An `Api` whose calls each wait for their turn."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, access_token: str | None, pace: Pace) -> None:
-        super().__init__(session, base_url, access_token)
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        access_token: str | None,
+        pace: Pace,
+        clock: HomeserverClock | None = None,
+        observe: Observe | None = None,
+    ) -> None:
+        super().__init__(session, base_url, access_token, clock, observe)
         self._pace = pace
 
     @classmethod
     def beside(cls, api: Api, pace: Pace) -> PacedApi:
         """One for the same account as `api`."""
-        return cls(api._session, api._base_url, api._token, pace)
+        return cls(api._session, api._base_url, api._token, pace, api._clock, api._observe)
 
     async def _exchange(
         self,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from sandbox.proxy import Proxy, slow
+from sandbox.proxy import answer as answer_with
 from sandbox.scene import Scene
 from tests.support.admin_room import answer, untouched
 from tests.support.waves import ask, asked, gone, spammers, upload
@@ -82,7 +85,7 @@ async def test_who_isnt_removed_is_counted(scene: MakeScene) -> None:
     body = wave.prompt.body
     assert "2 accounts?" in body
     for reason in (
-        "1 server admin", "1 protected by the settings", "1 deactivated already", "1 the bot itself", "1 your own",
+        "1 server admin", "1 protected by the settings", "1 already deactivated", "the bot itself", "your own account",
         "1 on another server", "1 unknown here",
     ):  # fmt: skip
         assert reason in body
@@ -103,7 +106,7 @@ async def test_a_second_moderator_and_the_number_are_asked_for(scene: MakeScene)
     await wave.by.wait_for(lambda e: "moderator other than" in e.body and "changed nothing" in e.body)
     late = await stage.add_moderator("late")
     await wave.press(by=late)
-    await wave.by.wait_for(lambda e: "long enough" in e.body)
+    await wave.by.wait_for(lambda e: "must have been a moderator for at least" in e.body)
     assert wave.state == "awaiting_confirmation"
     await wave.press(by=other)
     await wave.says("Type the number")
@@ -125,7 +128,7 @@ async def test_a_young_moderator_cant_be_the_second(scene: MakeScene) -> None:
     async with untouched(stage):
         wave = await ask(stage, f"!deactivate {' '.join(targets)}")
         await wave.press(by=second)
-        await wave.by.wait_for(lambda e: "long enough" in e.body)
+        await wave.by.wait_for(lambda e: "must have been a moderator for at least" in e.body)
         await wave.press(by=again)
         await wave.by.wait_for(lambda e: "moderator other than" in e.body and "changed nothing" in e.body)
 
@@ -143,6 +146,97 @@ async def test_exclude_changes_the_list_and_asks_anew(scene: MakeScene) -> None:
     await stage.moderator.react(stage.room, second.event_id, "✅")
     await first.ended()
     assert await gone(stage, targets) == {targets[0]: True, targets[1]: False, targets[2]: True}
+
+
+async def test_who_is_excluded_on_several_lines_is_spared(scene: MakeScene) -> None:
+    """A list under `!exclude` is as good as one line."""
+    stage = await scene()
+    targets = await spammers(stage, 4)
+    wave = await ask(stage, f"!deactivate {' '.join(targets)}")
+    await stage.moderator.say(stage.room, f"!exclude {wave.reference}\n{targets[0]}\n{targets[1]}\n{targets[2]}")
+    prompt = await wave.says("1 account?")
+    await stage.moderator.react(stage.room, prompt.event_id, "✅")
+    await wave.ended()
+    assert await gone(stage, targets) == {target: target == targets[3] for target in targets}
+
+
+async def test_who_is_protected_after_the_prompt_is_left_alone(scene: MakeScene) -> None:
+    """By the settings, by power in the admin room, or as a server admin; each is counted, and the file says why."""
+    stage = await scene()
+    targets = await spammers(stage, 4)
+    wave = await ask(stage, f"!deactivate {' '.join(targets)}")
+    stage.bot.configure(protected_users=[targets[0]])
+    await stage.bot.restart()
+    await stage.moderator.set_power(stage.room, targets[1], 50)
+    await stage.admin("PUT", f"v1/users/{targets[2]}/admin", json={"admin": True})
+    await wave.press()
+    said = await wave.ended()
+    assert "1 of 4" in said
+    assert "3 were left alone" in said
+    assert await gone(stage, targets) == {target: target == targets[3] for target in targets}
+    because = {row["user_id"].lstrip("'"): row["because"] for row in await wave.file("outcome")}
+    assert [because[target] for target in targets] == ["protected", "moderator", "server_admin", ""]
+
+
+async def test_who_is_protected_while_a_wave_goes_on_is_set_free(scene: MakeScene, proxy: Proxy) -> None:
+    """An account that is suspended already, and named in the settings at a restart, isn't deactivated."""
+    slow_one = proxy.on("POST", "/deactivate/", slow(3.0))
+    stage = await scene(homeserver={"url": proxy.base_url}, bulk={"other_moderator_above": 1000})
+    targets = await spammers(stage, 16)
+    wave = await ask(stage, f"!deactivate {' '.join(targets)}")
+    await wave.press()
+    await slow_one.hit()
+    await stage.bot.stop()
+    asked_for = " ".join(each.path for each in proxy.requests if "/deactivate/" in each.path)
+    spared = next(target for target in targets if quote(target, safe="") not in asked_for)
+    assert (await stage.user(spared))["suspended"]
+    stage.bot.configure(protected_users=[spared])
+    slow_one.lift()
+    await stage.bot.start()
+    await wave.ended()
+    assert await gone(stage, targets) == {target: target != spared for target in targets}
+    assert not (await stage.user(spared))["suspended"]
+
+
+async def test_a_list_that_cant_be_uploaded_is_asked_about_all_the_same(scene: MakeScene, proxy: Proxy) -> None:
+    """A proxy that takes no file of this size: people are told, and nothing waits for ever."""
+    proxy.on("PUT", "/media/v3/upload/", answer_with(413, "<html>too large</html>"))
+    stage = await scene(homeserver={"url": proxy.base_url})
+    targets = await spammers(stage, 2)
+    wave = await ask(stage, f"!deactivate {' '.join(targets)}")
+    assert "!receipt" in (await wave.says("couldn't be uploaded")).body
+    await wave.press()
+    assert "2 of 2" in await wave.ended()
+
+
+async def test_a_search_that_the_homeserver_refuses_ends(scene: MakeScene) -> None:
+    """With what it said, instead of looking for ever."""
+    stage = await scene()
+    nobody = await answer(stage, "!deactivate --ip-of @somebody:elsewhere.org")
+    refused = await stage.moderator.reply_to(nobody.replies_to or "", containing="Nothing was done")
+    assert "The homeserver doesn't give me the accounts" in refused.body
+
+
+async def test_an_account_that_cant_be_looked_at_stops_no_other(scene: MakeScene, proxy: Proxy) -> None:
+    """It is left out, counted and named."""
+    stage = await scene(homeserver={"url": proxy.base_url})
+    targets = await spammers(stage, 3)
+    proxy.on("GET", f"/v2/users/{quote(targets[1], safe='')}", answer_with(500, {"errcode": "M_UNKNOWN"}))
+    wave = await ask(stage, f"!deactivate {' '.join(targets)}")
+    assert "2 accounts?" in wave.prompt.body
+    assert "1 that the homeserver fails to show" in wave.prompt.body
+    assert wave.members()[targets[1]] == "refused"
+
+
+async def test_several_waves_stay_below_the_cap_together(scene: MakeScene) -> None:
+    """The second one needs another moderator although the first has hardly begun."""
+    stage = await scene(moderators={"max_removals_per_hour": 5})
+    first = await ask(stage, f"!deactivate {' '.join(await spammers(stage, 3))}")
+    second = await ask(stage, f"!deactivate {' '.join(await spammers(stage, 3))}")
+    await first.press()
+    await second.press()
+    await second.by.wait_for(lambda e: second.reference in e.body and "moderator other than" in e.body)
+    assert second.state == "awaiting_confirmation"
 
 
 async def test_the_servers_own_list(scene: MakeScene, fresh_homeserver: Callable[..., Awaitable[Any]]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from handlers.account_list import AccountList, BadList, ListProblem, read_file, read_lines
+from handlers.message import lines_of
 
 SERVER = "lethe.test"
 
 
 def lines(text: str) -> AccountList:
-    return read_lines(text.splitlines(), SERVER)
+    return read_lines(lines_of(text), SERVER)
 
 
 def test_what_is_no_account_is_counted_and_named() -> None:
@@ -38,6 +39,44 @@ def test_the_column_is_found_by_name_or_content(text: str) -> None:
     found = lines(text)
     assert found.user_ids == ("@a:lethe.test", "@b:lethe.test")
     assert found.notes == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user_id,displayname\n@spam:lethe.test,x\u2028@victim:lethe.test\n@b:lethe.test,\x85@victim:lethe.test,y",
+        "user_id,displayname\n@spam:lethe.test,@victim:lethe.test\n@b:lethe.test,@victim:lethe.test,",
+        "id,name\n1,@victim:lethe.test\n2,Bert\n3,Carl",
+        "id,name\n@spam:lethe.test,@victim:lethe.test\n@b:lethe.test,Bert",
+        "1,@victim:lethe.test\n2,Bert\n3,Carl",
+        "note\tuser_id\tdisplayname\n\t@spam:lethe.test\t@victim:lethe.test\nx\t@b:lethe.test\tBert",
+        "displayname,user_id\nBert,@b:lethe.test\nx,@victim:lethe.test,@spam:lethe.test",
+        "```\n@spam:lethe.test\n@b:lethe.test\n```\n@victim:lethe.test",
+        "user_id,decision\n@spam:lethe.test,to be removed\n'@victim:lethe.test,excluded",
+        "user_id,request,outcome\n'@spam:lethe.test,R1,failed\n'@victim:lethe.test,,excluded",
+    ],
+)
+def test_nobody_gets_on_a_list_by_what_somebody_else_wrote(text: str) -> None:
+    """Neither by a display name that breaks a line, looks like an account or holds a comma, nor by talk around a list,
+    nor by a row of our own file that says that somebody was left alone."""
+    try:
+        found = lines(text).user_ids
+    except BadList:
+        found = ()
+    assert "@victim:lethe.test" not in found
+
+
+def test_what_was_left_out_before_stays_out() -> None:
+    """Our own list, uploaded again."""
+    found = lines("user_id,decision\n'@a:lethe.test,to be removed\n'@b:lethe.test,excluded\n'@c:lethe.test,refused")
+    assert found.user_ids == ("@a:lethe.test",)
+    assert dict(found.skipped) == {"left_out": 2}
+
+
+def test_twenty_thousand_lines_are_read() -> None:
+    """The last line's end begins no other one."""
+    whole = "".join(f"@spam{number}:lethe.test\n" for number in range(20_000)).encode()
+    assert len(read_file(whole, "list.txt", SERVER).user_ids) == 20_000
 
 
 def test_utf16_of_a_spreadsheet_is_read() -> None:

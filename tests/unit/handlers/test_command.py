@@ -278,6 +278,14 @@ def test_a_link_shown_as_somebody_else_is_refused() -> None:
     assert error == UsageError(Problem.CONFLICT, "user", ids=(str(OTHER), str(SPAMMER)))
 
 
+@pytest.mark.parametrize("fence", ["", "```\n"])
+def test_accounts_under_a_command_are_its_own(fence: str) -> None:
+    """`!exclude` takes every account off that was named, on whatever line: one that is passed over would be removed."""
+    exclude = Command("exclude", arguments=(Argument("wave", Kind.WAVE), Argument("user", Kind.USER, many=True)))
+    parsed = understood(f"!exclude B3 @a\n{fence}@b\n@c\n{fence}", command=exclude)
+    assert [str(user) for user in parsed.users("user")] == [f"@{name}:test" for name in "abc"]
+
+
 def test_what_was_typed_is_repeated_shortened() -> None:
     """An error never carries 60 KB."""
     assert len(refused(f"!deactivate {'x' * 60_000}").typed) < 400

@@ -47,7 +47,7 @@ def test_few_accounts_need_one_moderator_only() -> None:
     assert after(confirmed(OTHER), of=wave(11)).state is WaveState.RUNNING
 
 
-@pytest.mark.parametrize("since", [None, NOW - HOUR + 1, NOW - MINUTE + 1, NOW])
+@pytest.mark.parametrize("since", [None, NOW - HOUR + 1, NOW])
 def test_a_new_moderator_cant_be_the_second(since: int | None) -> None:
     """Neither one of less than an hour, nor one that nothing can be told of."""
     assert refusal(confirmed(since=since), wave(11)) is WaveNoChange.TOO_NEW
@@ -55,9 +55,11 @@ def test_a_new_moderator_cant_be_the_second(since: int | None) -> None:
 
 def test_a_moderator_made_after_the_prompt_cant_be_the_second() -> None:
     """However short the settings say that somebody must have been one."""
-    asked = wave(11, rules=WaveRules(moderator_for_ms=0))
-    assert refusal(confirmed(since=NOW - MINUTE + 1), asked) is WaveNoChange.TOO_NEW
-    assert after(confirmed(since=NOW - MINUTE), of=asked).state is WaveState.RUNNING
+    asked = wave(12, rules=WaveRules(moderator_for_ms=0))
+    made_after = confirmed(since=asked.created_ts + 1)
+    assert refusal(made_after, asked) is WaveNoChange.TOO_NEW
+    assert refusal(made_after, after(life.Excluded(MODERATOR, review(11)), of=asked)) is WaveNoChange.TOO_NEW
+    assert after(confirmed(since=asked.created_ts), of=asked).state is WaveState.RUNNING
 
 
 def test_the_number_is_typed_by_who_confirmed() -> None:
@@ -114,6 +116,24 @@ def test_a_date_is_kept() -> None:
     assert (scheduled.state, scheduled.due_ts) == (WaveState.SCHEDULED, NOW + HOUR)
     assert refusal(life.TimePassed(NOW), scheduled) is WaveNoChange.NOT_YET
     assert decide(scheduled, life.TimePassed(NOW), NOW + HOUR).wave.state is WaveState.RUNNING
+
+
+def test_what_is_retried_ends_as_done() -> None:
+    """Who cancelled it before didn't end it this time."""
+    running = after(confirmed(), life.Begun(), life.Cancelled(OTHER, "a mistake"), life.Settled(), of=wave())
+    assert running.ended_by == OTHER
+    again = after(life.RetryAsked(MODERATOR, 1), life.Settled(), of=running)
+    assert (again.state, again.ended_by, again.ended_because) == (WaveState.DONE, None, "")
+
+
+def test_a_confirmation_is_found_again_after_the_room_was_upgraded() -> None:
+    """The prompt that was confirmed stays where it was, whatever room and round the wave has by then."""
+    asked = wave(round=2)
+    scheduled = after(confirmed(), of=replace(asked, at_ts=NOW + HOUR))
+    moved = replace(scheduled, room_id="!new:lethe.test", round=3)
+    assert (moved.confirmed_in, moved.confirmed_round) == (asked.room_id, 2)
+    asked_again = after(life.Excluded(OTHER, review(2)), of=moved)
+    assert (asked_again.confirmed_in, asked_again.confirmed_round) == ("", 0)
 
 
 EVENTS: tuple[Any, ...] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -38,9 +39,17 @@ def test_csv_is_read_back_by_its_names() -> None:
     assert (second["actor"], second["hash"]) == ("", "ab")
 
 
-@pytest.mark.parametrize("why", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("why", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＠SUM(A1)"])
 def test_no_cell_is_a_formula(why: str) -> None:
     """A reason that somebody wrote for whoever opens the file in a spreadsheet stays text."""
     (read,) = csv.DictReader(io.StringIO(export([row({**PERSONAL, "why": why})], "csv")))
     assert read["why"].startswith("'")
     assert read["actor"].startswith("'@")
+
+
+@pytest.mark.parametrize("why", ["x;=1+1", "x; @SUM(A1)", "x\t=1", "x|+1", "x\n-1", "@x;=1"])
+def test_no_cell_hides_a_formula(why: str) -> None:
+    """Where a spreadsheet takes another sign than the comma for the end of a cell, what it finds inside stays text."""
+    (read,) = csv.DictReader(io.StringIO(export([row({**PERSONAL, "why": why})], "csv")))
+    for cell in re.split(r"[;|\t\n]", read["why"])[1:]:
+        assert cell.strip().startswith("'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from engine.messages import CurrentAdminRoom
 from engine.unit_of_work import UnitsOfWork
 from engine.wave_job import request_for
+from handlers.admin_room.wave_review import review_of
 from removal.audit_action import AuditAction
 from removal.lifecycle import Cancelled, StepDone, StepStarted
 from removal.plan import Options, Step, proofs_for
 from removal.request import State
 from removal.wave import MemberState, WaveState
 from storage import requests, waves
-from storage.database import Database
+from storage.database import Database, StorageError
 from storage.packing import pack, unpack
 from tests.support.made_requests import moderation
 from tests.support.made_waves import NOW, wave
@@ -115,3 +117,61 @@ def test_what_is_packed_comes_back(reason: str) -> None:
     assert packed.startswith("z1:")
     assert unpack(packed)["reason"] == reason
     assert unpack('{"reason": "x"}') == {"reason": "x"}
+
+
+async def test_what_a_confirmed_wave_has_not_begun_yet_counts_for_its_requesters_cap(database: Database) -> None:
+    """Several waves that are confirmed one right after the other can't all stay below it."""
+    wave_id = await fill(database, 7)
+    async with database.transaction() as tx:
+        stored = await waves.get(tx, wave_id)
+        assert stored is not None
+        assert await requests.confirmed_since(tx, stored.requester_id, NOW) == 0  # nobody has confirmed it
+        stored = await waves.save(tx, replace(stored, confirmer_id=stored.requester_id, confirmed_ts=NOW))
+        first = (await waves.members(tx, wave_id))[0]
+        await waves.begin(tx, wave_id, request_for(stored, first, NOW))
+        assert await requests.confirmed_since(tx, stored.requester_id, NOW) == 7
+        assert await requests.confirmed_since(tx, stored.requester_id, NOW + 1) == 0
+        assert await requests.confirmed_since(tx, "@somebody:example.org", NOW) == 0
+
+
+async def test_the_frozen_list_has_a_digest(database: Database) -> None:
+    """The same as the review's, as long as nobody comes on or goes off."""
+    wave_id = await fill(database, 5)
+    async with database.transaction() as tx:
+        stored = await waves.get(tx, wave_id)
+        assert stored is not None
+        shown = await review_of(tx, stored, NOW)
+        assert await waves.digest(tx, wave_id) == (shown.count, shown.digest)
+        await waves.looked_at(tx, wave_id, [(users(5)[2], MemberState.EXCLUDED, None)])
+        assert (await waves.digest(tx, wave_id))[1] != shown.digest
+
+
+async def test_changes_that_are_stored_together_are_stored_once(database: Database) -> None:
+    """What changes several times in one unit is written once, as it is at the end, with its account's state; and never
+    over what somebody else stored in between."""
+    wave_id = await fill(database, 2)
+    async with units(database).begin() as unit:
+        stored = await waves.get(unit.tx, wave_id)
+        assert stored is not None
+        made = [
+            await waves.begin(unit.tx, wave_id, request_for(stored, member, NOW))
+            for member in await waves.members(unit.tx, wave_id)
+        ]
+    async with units(database).begin() as unit, unit.together([request.id for request in made]):
+        for request in made:
+            now = (await unit.apply(await unit.request(request.id), StepDone(Step.SUSPEND))).request
+            await unit.apply(now, StepStarted(Step.SNAPSHOT))
+        await unit.apply(await unit.request(made[1].id), Cancelled("@moderator:example.org"))
+    async with database.transaction() as tx:
+        first, second = await requests.get_all(tx, [request.id for request in made])
+        assert (first.version, second.version) == (made[0].version + 1, made[1].version + 1)
+        assert first.current_step is not None
+        assert first.current_step.step is Step.SNAPSHOT
+        assert second.state is State.RELEASING
+        assert await waves.counts(tx, wave_id) == Counter({"running": 1, "releasing": 1})
+    with pytest.raises(StorageError, match=first.reference):
+        async with units(database).begin() as unit, unit.together([first.id]):
+            await unit.apply(await unit.request(first.id), StepDone(Step.SNAPSHOT))
+            await requests.save(unit.tx, first)
+    async with database.transaction() as tx:
+        assert await requests.get(tx, first.id) == first
