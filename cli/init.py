@@ -29,7 +29,15 @@ from engine.messages import CurrentAdminRoom
 from engine.receiver import Receiver
 from engine.unit_of_work import UnitsOfWork
 from homeserver.accounts.detection import uses_mas
-from homeserver.accounts.provisioning import create_admin, make_admin, mas_lines, register_admin, set_password
+from homeserver.accounts.provisioning import (
+    create_admin,
+    make_admin,
+    mas_client_lines,
+    mas_lines,
+    new_ulid,
+    register_admin,
+    set_password,
+)
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, HomeserverError, Refused
 from homeserver.client.clock import local_ms
@@ -114,11 +122,9 @@ class _Init:
         url = await self._find(server_name)
         bot = whole_id(self._answers.ask("--bot", "The bot's name", DEFAULT_NAME), server_name, "--bot")
         token = secret_in(self._options.bot_token_file) if self._options.bot_token_file else None
-        if token is None and await uses_mas(Api(self._session, url, None)):
-            register, issue = mas_lines(UserID.parse(bot).localpart)
-            raise self.lines.stop("mas", register=register, issue=issue)
+        mas = await self._mas(url, bot, token)
         data_dir = self._options.data_dir or Path("data")
-        home: dict[str, str] = {"url": url, "user_id": bot}
+        home: dict[str, Any] = {"url": url, "user_id": bot}
         if token is None:
             home["password"] = secrets.token_urlsafe(32)
         else:
@@ -126,9 +132,25 @@ class _Init:
             if user_id != bot or device_id is None:
                 raise self.lines.stop("wrong_token", user=user_id, wanted=bot)
             home |= {"access_token": token, "device_id": device_id}
+        if mas is not None:
+            home["mas"] = mas
         self._write(home, str(data_dir.absolute() if self._options.data_dir else data_dir))
         self.lines.say(Mark.DONE, "config_written", path=str(self._config))
         return self._read(), True
+
+    async def _mas(self, url: str, bot: str, token: str | None) -> dict[str, str] | None:
+        """The settings for the MAS that keeps the accounts; None where Synapse does."""
+        if not await uses_mas(Api(self._session, url, None)):
+            return None
+        client_id, file = self._options.mas_client_id, self._options.mas_client_secret_file
+        if token is not None and client_id is not None and file is not None:
+            secret_in(file)
+            return {"client_id": client_id, "client_secret_file": str(file.absolute())}
+        register, issue = mas_lines(UserID.parse(bot).localpart)
+        self.lines.say(Mark.FAILED, "mas", register=register, issue=issue)
+        client_id = client_id or new_ulid()
+        print("\n", *(f"    {line}\n" for line in mas_client_lines(client_id, secrets.token_urlsafe(32))), sep="")
+        raise self.lines.stop("mas_again", client=client_id)
 
     def _read(self) -> Settings:
         """The settings; while only the admin room is missing, with a room that isn't there."""
@@ -139,7 +161,7 @@ class _Init:
                 raise
             return load(self._config, {**os.environ, "LETHE_ADMIN_ROOM": PENDING_ROOM})
 
-    def _write(self, home: dict[str, str], data_dir: str) -> None:
+    def _write(self, home: dict[str, Any], data_dir: str) -> None:
         lines = [
             "# Written by `bot.py init`. All other settings have defaults: see config.example.yaml.",
             "homeserver:",

@@ -38,6 +38,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     bot = command.add_argument_group("the bot's account")
     bot.add_argument("--bot", metavar="NAME", help=f"the first part of its Matrix ID ({DEFAULT_NAME})")
     bot.add_argument("--bot-token-file", type=Path, metavar="FILE", help="its access token; the way where MAS is used")
+    bot.add_argument("--mas-client-id", metavar="ID", help="of the client that may use MAS's admin API")
+    bot.add_argument("--mas-client-secret-file", type=Path, metavar="FILE", help="its secret")
     bot.add_argument("--take-over", action="store_true", help="if the account exists: give it a new password")
     room = command.add_argument_group("the admin room")
     room.add_argument("--moderator", action="append", default=[], metavar="USER", help="invited; may be repeated")

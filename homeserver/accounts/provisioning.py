@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import shlex
+import time
 
 from homeserver.client.api import Api, BadAnswer, Refused
 
 _USER = "/_synapse/admin/v2/users/{}"
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def mas_lines(localpart: str) -> tuple[str, str]:
@@ -24,6 +27,25 @@ def mas_lines(localpart: str) -> tuple[str, str]:
         f"mas-cli manage register-user --yes {name}",
         f"mas-cli manage issue-compatibility-token {name} --yes-i-want-to-grant-synapse-admin-privileges",
     )
+
+
+def mas_client_lines(client_id: str, secret: str) -> tuple[str, ...]:
+    """What MAS's own configuration needs, so that the bot may use its admin API."""
+    return (
+        "clients:",
+        f"  - client_id: {client_id}",
+        "    client_auth_method: client_secret_basic",
+        f'    client_secret: "{secret}"',
+        "policy:",
+        "  data:",
+        f"    admin_clients: [{client_id}]",
+    )
+
+
+def new_ulid() -> str:
+    """A new id as MAS has them. Source: https://github.com/ulid/spec."""
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 async def create_admin(api: Api, user_id: str, password: str) -> None:

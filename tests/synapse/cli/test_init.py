@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import re
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,8 +20,7 @@ import yaml
 from sandbox.client import Person
 from sandbox.homeserver import CallFailed, Homeserver
 from sandbox.lethe import PROJECT
-from sandbox.synapse_process import free_port
-from tests.synapse.homeserver.accounts.test_mas_detection import delegation, mas
+from sandbox.mas import StandInMas, synapse_config
 
 MakeHomeserver = Callable[..., Awaitable[Homeserver]]
 
@@ -284,17 +284,44 @@ async def test_a_script_hears_what_it_left_out(place: Place) -> None:
     assert code == 1 and "refuses to log @alice:lethe.test in" in output and "not-her-password" not in output
 
 
-async def test_where_accounts_live_in_mas(fresh_homeserver: MakeHomeserver, tmp_path: Path) -> None:
-    """The exact lines for MAS's command line are said; nothing was written."""
-    port = free_port()
-    async with mas(port):
-        place = Place(await fresh_homeserver(config=delegation(port)), tmp_path)
-        code, output = await place.init("--server-name", "lethe.test", "--yes")
-    assert code == 1
-    for line in (
-        "mas-cli manage register-user --yes lethe",
-        "mas-cli manage issue-compatibility-token lethe --yes-i-want-to-grant-synapse-admin-privileges",
-        "--bot-token-file",
-    ):
-        assert line in output
-    assert not place.config.exists()
+async def test_where_accounts_live_in_mas(tmp_path: Path) -> None:
+    """The exact lines for MAS's command line and configuration are said, and nothing is written. With what they give,
+    the rest is made: the room, the settings, and a check that finds nothing missing; run again, it changes nothing."""
+    mas = StandInMas()
+    async with Homeserver(config=synapse_config(mas.access.url, mas.secret), real_rate_limits=True) as homeserver:
+        await mas.start(homeserver)
+        try:
+            place = Place(homeserver, tmp_path)
+            options = ["--server-name", "lethe.test", "--moderator", "bob", "--yes"]
+            code, output = await place.init(*options)
+            assert code == 1
+            for line in (
+                "mas-cli manage register-user --yes lethe",
+                "mas-cli manage issue-compatibility-token lethe --yes-i-want-to-grant-synapse-admin-privileges",
+                "--bot-token-file",
+                "mas-cli config sync",
+            ):
+                assert line in output
+            said = yaml.safe_load(output.partition("\n\n")[2].partition("\n\n")[0])
+            (client,) = said["clients"]
+            assert re.fullmatch("[0-9A-HJKMNP-TV-Z]{26}", client["client_id"])
+            assert said["policy"]["data"]["admin_clients"] == [client["client_id"]]
+            assert f"--mas-client-id {client['client_id']}" in output
+            assert not place.config.exists()
+
+            await mas.user("bob")
+            await mas.user("lethe", admin=True)
+            token, _ = await mas.log_in("lethe", admin=True)
+            for name, content in (("token", token), ("mas-secret", mas.access.client_secret)):
+                (tmp_path / name).write_text(f"{content}\n")
+            options += ["--bot-token-file", str(tmp_path / "token"), "--mas-client-id", mas.access.client_id]
+            options += ["--mas-client-secret-file", str(tmp_path / "mas-secret")]
+            code, output = await place.init(*options)
+            assert code == 0, output
+            assert place.settings()["homeserver"]["mas"]["client_id"] == mas.access.client_id
+            assert mas.access.client_secret not in output and token not in output
+            before = place.traces()
+            assert (await place.init(*options))[0] == 0
+            assert place.traces() == before
+        finally:
+            await mas.close()
