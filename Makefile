@@ -81,6 +81,10 @@ lint: $(READY) ## style, format, strict types, the direction of imports
 .PHONY: check
 check: lint test-most crash-short fuzz-short ## everything that has to pass before a change lands; what .ci/run calls
 
+.PHONY: ci
+ci: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## everything that isn't an hour long, with a table at its end (40 minutes on two cores)
+	MAS="$(if $(MAS),$(abspath $(MAS)))" MAKE="$(MAKE)" $(BIN)/python -m stress.ci
+
 .PHONY: fuzz
 fuzz: $(READY) ## tens of thousands of random events and to-device messages through the parsing path (minutes)
 	$(BIN)/python -m stress.fuzz $(ARGS)
@@ -96,7 +100,7 @@ simulate: $(READY) ## play 1,000 lives of the bot against a model of the homeser
 .PHONY: mutate
 mutate: $(READY) ## change the code in thousands of ways and see which change no unit test notices (an hour)
 	nice $(BIN)/mutmut run $(ARGS)
-	$(BIN)/mutmut results
+	$(BIN)/python -m stress.mutants
 
 .PHONY: crash-sync
 crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, and count (minutes)
@@ -106,6 +110,10 @@ crash-sync: $(READY) ## kill the bot 60 times while encrypted commands arrive, a
 soak: $(READY) ## half an hour of a busy server: 5,000 commands and messages, and memory that has to stay flat
 	$(BIN)/python -m stress.soak $(ARGS)
 
+.PHONY: links
+links: $(READY) ## ask every address on the web that the pages link to (needs the web)
+	$(BIN)/python -m docs.links
+
 .PHONY: demo
 demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it running)
 	KEEP=$(KEEP) $(BIN)/python -m sandbox.demo
@@ -114,13 +122,18 @@ demo: $(READY) ## play the main job on a throw-away homeserver (KEEP=1 leaves it
 demo-wave: $(READY) ## play the removal of two hundred spam accounts by one decision (two minutes)
 	$(BIN)/python -m sandbox.demo_wave
 
+.PHONY: pictures
+pictures: $(READY) $(JS) ## take the pictures of README and docs anew, in Chromium (five minutes)
+	$(BIN)/python -m sandbox.pictures
+
 .PHONY: crash
 crash: $(READY) ## kill bot and homeserver at every point of every step of a removal (an hour)
 	$(BIN)/python -m stress.crash
 
 .PHONY: crash-short
-crash-short: $(READY) ## a fair sample of that (a minute; part of `make check`)
+crash-short: $(READY) ## a fair sample of that, with Synapse alone and with MAS (two minutes; part of `make check`)
 	$(BIN)/python -m stress.crash --short
+	$(BIN)/python -m stress.crash --short --mas
 
 .PHONY: bench
 bench: $(READY) ## how fast: a removal, a wave against a plain script, commands with years of work in the database

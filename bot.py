@@ -50,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     log.set_up(settings.log)
     if options.command == "check":
         known = warnings(options.config, settings)
-        return asyncio.run(check.main(settings, known, as_json=options.json, fixing=options.fix))
+        return asyncio.run(
+            check.main(settings, known, as_json=options.json, fixing=options.fix, try_with=options.try_mas)
+        )
     for sentence in warnings(options.config, settings):
         logging.getLogger("lethe").warning("%s", sentence)
     try:
@@ -101,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="for machines: every finding with its remedy")
             command.add_argument(
                 "--fix", action="store_true", help="mend what is safe: rate limit, file modes, display name"
+            )
+            command.add_argument(
+                "--try-mas", metavar="@user", help="a first try of MAS: locks, unlocks and REMOVES this new account"
             )
     words = "set everything up: the bot's account, its admin room, its settings; run again, it changes nothing"
     set_up = commands.add_parser("init", help=words, description=words)

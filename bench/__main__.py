@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from bench import history, removal, takeover, wave
@@ -27,7 +31,14 @@ async def main(accounts: int, *, only_wave: bool) -> None:
     text = PAGE.read_text("utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", "utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{run()}\n\n{table}\n\n{END}{after}", "utf-8")
+
+
+def run() -> str:
+    """Which run the table is from."""
+    today = datetime.now(UTC)
+    synapse, python = version("matrix-synapse"), platform.python_version()
+    return f"{today:%-d %B %Y}, {os.cpu_count()} cores, Synapse {synapse} on SQLite, Python {python}."
 
 
 async def singles() -> None:

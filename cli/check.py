@@ -20,12 +20,13 @@ from cli.accounts import Mismatch, found_service, open_accounts
 from cli.findings import Report
 from cli.machine import look_at_data_dir
 from cli.standing import Standing, standing
+from cli.try_mas import try_mas
 from config import Settings
 from handlers.authority import AdminRoom, Policy
 from homeserver.accounts.detection import AuthService
 from homeserver.accounts.mas import SynapseWithMas
 from homeserver.accounts.mas_tokens import CredentialsRefused
-from homeserver.client.api import Api, HomeserverError
+from homeserver.client.api import Api, HomeserverError, RateLimited
 from homeserver.client.clock import REFUSE_MS, WARN_MS, HomeserverClock
 from homeserver.client.credentials import KEYS, Credentials, DeadToken, MatrixError, keys_file
 from homeserver.client.login import login, logout, whoami
@@ -49,12 +50,15 @@ OLDEST_SYNAPSE = (1, 130)
 """Before it there is no `GET /_synapse/admin/v1/scheduled_tasks`, without which no removal can be proved done."""
 
 
-async def main(settings: Settings, warnings: list[str], *, as_json: bool = False, fixing: bool = False) -> int:
+async def main(
+    settings: Settings, warnings: list[str], *, as_json: bool = False, fixing: bool = False, try_with: str | None = None
+) -> int:
     """Looks at everything.
 
     Args:
         warnings: sentences about the settings themselves.
         as_json: for machines, see `Finding`.
+        try_with: an account that MAS is tried with, and that is gone afterwards.
         fixing: mends what is safe to mend: the rate limit, file modes, the display name.
 
     Returns:
@@ -67,9 +71,11 @@ async def main(settings: Settings, warnings: list[str], *, as_json: bool = False
         look_at_settings(settings, warnings, report)
         async with aiohttp.ClientSession() as session:
             if await _reachable(session, settings.homeserver.url, report):
-                await _look_inside(settings, session, report)
+                await _look_inside(settings, session, report, try_with)
     except Mismatch as mismatch:
         report.bad("mismatch", sentence=str(mismatch))
+    except RateLimited as error:
+        report.bad("too_many_logins", wait_ms=round((error.retry_after or 60) * 1000))
     except HomeserverError as error:
         report.bad("unreachable", url=settings.homeserver.url, error=str(error))
     except (MatrixError, StorageError, OSError) as error:
@@ -85,7 +91,9 @@ async def _reachable(session: aiohttp.ClientSession, url: str, report: Report) -
     return False
 
 
-async def _look_inside(settings: Settings, session: aiohttp.ClientSession, report: Report) -> None:
+async def _look_inside(
+    settings: Settings, session: aiohttp.ClientSession, report: Report, try_with: str | None
+) -> None:
     # First: where accounts live elsewhere, a log-in with a password fails, and its answer explains nothing.
     clock = HomeserverClock()
     service = await found_service(settings, session, clock)
@@ -95,6 +103,12 @@ async def _look_inside(settings: Settings, session: aiohttp.ClientSession, repor
         if api is not None:
             await look_at_homeserver(settings, service, session, api, report)
             await look_at_identity(settings, api, report)
+            if try_with is not None and not report.failed:
+                accounts = open_accounts(settings, service, session, api)
+                if isinstance(accounts, SynapseWithMas):
+                    await try_mas(settings, accounts, try_with, report)
+                else:
+                    report.bad("try_no_mas")
 
 
 def look_at_settings(settings: Settings, warnings: list[str], report: Report) -> None:

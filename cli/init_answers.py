@@ -54,7 +54,8 @@ class Answers:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self._may_ask = not options.yes and sys.stdin.isatty()
+        self.may_ask = not options.yes and sys.stdin.isatty()
+        """Whether somebody sits at a terminal."""
 
     def ask(self, option: str, question: str, default: str | None = None) -> str:
         """An option's value, else the answer to a question, else the default.
@@ -65,7 +66,7 @@ class Answers:
         given: str | None = getattr(self.options, option.removeprefix("--").replace("-", "_"))
         if given:
             return given
-        if self._may_ask:
+        if self.may_ask:
             typed = input(f"{question}{f' [{default}]' if default else ''}: ").strip()
             if typed or default:
                 return typed or str(default)
@@ -77,7 +78,7 @@ class Answers:
         """Whether an option is set, or somebody says yes."""
         if getattr(self.options, option.removeprefix("--").replace("-", "_")):
             return True
-        return self._may_ask and input(f"{question} [y/N]: ").strip().lower() in ("y", "yes")
+        return self.may_ask and input(f"{question} [y/N]: ").strip().lower() in ("y", "yes")
 
     def password_of(self, user_id: str) -> str:
         """The password of a server admin: from the file, else typed unseen.
@@ -88,7 +89,7 @@ class Answers:
         file: Path | None = self.options.admin_password_file
         if file is not None:
             return secret_in(file)
-        if self._may_ask:
+        if self.may_ask:
             typed = getpass.getpass(f"Password of {user_id} (used once, not kept): ")
             if typed:
                 return typed
@@ -104,7 +105,7 @@ class Answers:
             Unanswered: one of them isn't a Matrix ID.
         """
         named: list[str] = list(self.options.moderator)
-        if not named and self._may_ask:
+        if not named and self.may_ask:
             typed = input(
                 f"Moderators, who may command the bot (with spaces between){f' [{default}]' if default else ''}: "
             )

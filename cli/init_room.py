@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from cli.init_answers import Answers, Unanswered
-from cli.init_lines import Lines, Mark
+from cli.init_lines import CannotGoOn, Lines, Mark
 from config import Settings
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, Forbidden, Refused
@@ -62,11 +62,24 @@ class AdminRoomSetUp:
     def _moderators(self) -> tuple[str, ...]:
         return self._answers.moderators(self._settings.homeserver.server_name, self._options.admin)
 
+    async def _named(self) -> tuple[str, ...]:
+        """The moderators, who all exist; on a terminal, asked again until they do."""
+        while True:
+            try:
+                moderators = self._moderators()
+                if not moderators:
+                    raise Unanswered("Who commands the bot? Give them with --moderator.")
+                await self._must_exist(moderators)
+            except (Unanswered, CannotGoOn) as error:
+                if not self._answers.may_ask or self._options.moderator:
+                    raise
+                if isinstance(error, Unanswered):
+                    self._lines.say(Mark.FAILED, "unanswered", error=str(error))
+            else:
+                return moderators
+
     async def _make(self) -> str:
-        moderators = self._moderators()
-        if not moderators:
-            raise Unanswered("Who commands the bot? Give them with --moderator.")
-        await self._must_exist(moderators)
+        moderators = await self._named()
         name, topic = self._lines.word("room_name"), self._lines.word("room_topic")
         made = await make_admin_room(self._api, self._settings.homeserver.user_id, name, topic, moderators)
         self._lines.say(Mark.DONE, "room_made", room=made, users=moderators)

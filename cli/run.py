@@ -240,7 +240,7 @@ async def _answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
             if isinstance(error, BadToken) and error.errcode == "M_UNKNOWN_TOKEN":
                 raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
             wait = backoff.next_wait(error)
-            log.warning("The homeserver can't be asked yet: %s. Trying again in %.0f s.", error, wait)
+            log.warning("The homeserver doesn't answer yet: %s. Trying again in %.0f s.", error, wait)
             await asyncio.sleep(wait)
 
 
@@ -274,6 +274,11 @@ async def _serve(
         event = None if event is None else await matrix.decrypt(event)
         return None if event is None or event.undecryptable else event
 
+    def synced_ts() -> int:
+        """All that was sent before this time has been received."""
+        last = matrix.last_synced_ts
+        return 0 if last is None else clock() - (compared() - last) - CLOCKS_DIFFER_MS
+
     context = Context(units, authority, accounts, settings, Files(matrix.api), event_of)
     receiver = Receiver(units, policy.bot_id)
     outbox_sender = OutboxSender(units, matrix, admin_room, DirectRoomFinder(context, rooms))
@@ -281,7 +286,7 @@ async def _serve(
         units,
         Steps(accounts),
         Recheck(context),
-        lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS,
+        synced_ts,
         observe=metrics.step_ended,
     )
     doctor = Doctor(database, lambda: matrix.last_synced_ts, clock)
@@ -291,7 +296,7 @@ async def _serve(
     wave_watch = WaveWatch(context, paced_accounts, AccountSearch(paced))
     wave_steps = WaveSteps(paced_accounts, wave_watch.protected)
     tools = Tools(units, wave_steps, pace, PaceKeeper(pace, accounts.is_admin))
-    wave_runner = WaveRunner(tools, wave_watch, lambda: (matrix.last_synced_ts or 0) - CLOCKS_DIFFER_MS)
+    wave_runner = WaveRunner(tools, wave_watch, synced_ts)
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)

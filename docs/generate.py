@@ -16,9 +16,10 @@ from docs import messages
 from handlers.admin_room.commands import for_admin_room
 from handlers.command import Command, usage
 from handlers.direct.commands import for_direct_messages
+from homeserver.accounts.mas import MAS_CALLS, ONLY_SYNAPSES
 from homeserver.accounts.synapse import CALLS
 from removal.lifecycle import BACK_OFF_MS, NOT_YET_AT_MOST_MS, TRANSITIONS
-from removal.plan import STEPS, Kind, Media, Options, Proof, StepSpec, proofs_for, steps_for
+from removal.plan import STEPS, Aim, Kind, Media, Options, Proof, Step, StepSpec, proofs_for, steps_for
 from removal.request import State
 from removal.times import format_duration
 from texts import Group, Texts
@@ -76,21 +77,21 @@ def commands(texts: Texts) -> str:
     """The page on what people can type."""
     return _page(
         "Commands",
-        "`!help` shows the same. The prefix is a setting (`command_prefix`). A user is written as `@user` (this"
-        " server), as a full Matrix ID, as a mention, or as a link; text with spaces in it stands in quotation marks,"
-        " or goes up to the next option.",
-        "A command may follow the bot's name (`Lethe: !help`, `@lethe help`, a mention); behind the name the prefix can"
-        " be left out.",
-        "What is asked in a thread is answered in that thread, to the end. Only what warns a person of their own"
-        " removal (its date, the reminder, that it begins) stands outside, where nobody overlooks it.",
-        "What only comes near a Matrix ID (`spam`, `spam:server`, `@spam:server,`) is never guessed: the answer names"
-        " the one that was probably meant, and nothing is asked for. `!delete`, `!ban` and their like are answered with"
-        " `!deactivate`.",
-        "Under a prompt only ✅ confirms. ✔, ☑, 👍 and their like do nothing, and the bot says so once. ❌ stops it,"
-        " and so do ✖, ✗ and ✘.",
+        "`!help` shows the same. You can change the prefix (`command_prefix`). Write a user as `@user` (this"
+        " server), as a full Matrix ID, as a mention, or as a link. Text with spaces needs quotation marks,"
+        " unless it's the last thing before the next option.",
+        "You can also address the bot by name: `Lethe: !help`, `@lethe help`, or a mention. After its name"
+        " you can leave out the prefix.",
+        "If you ask in a thread, the bot answers in that thread. Only what a person must not miss about their"
+        " own removal (its date, the reminder, the start) is sent outside it.",
+        "The bot never guesses a Matrix ID. If you type something close to one (`spam`, `spam:server`,"
+        " `@spam:server,`), it asks whether you meant that account. `!delete`, `!ban` and similar words are"
+        " answered with `!deactivate`.",
+        "Only ✅ confirms. ✔, ☑, 👍 and similar reactions do nothing, and the bot says so once. ❌, ✖, ✗ and ✘"
+        " all stop it.",
         "## In the admin room, for moderators",
         *(line for command in for_admin_room(PREFIX).all for line in _command(texts, command, _MODERATORS)),
-        "## In a direct message, about one's own account",
+        "## In a direct message, for your own account",
         *(line for command in for_direct_messages(PREFIX).all for line in _command(texts, command, _PEOPLE)),
     )
 
@@ -100,9 +101,9 @@ def settings(_: Texts) -> str:
     example = (FOLDER.parent / "config.example.yaml").read_text("utf-8")
     return _page(
         "Settings",
-        "Each setting with its default. `FILL IN` marks what has none. Each can be given by an environment variable"
-        " instead: `moderators.power_level` is `LETHE_MODERATORS__POWER_LEVEL`. SIGHUP reads `log` again; everything"
-        " else needs a restart.",
+        "Every setting with its default. Those marked `FILL IN` have none. You can set any of them with an"
+        " environment variable instead: `moderators.power_level` is `LETHE_MODERATORS__POWER_LEVEL`. After"
+        " SIGHUP the bot reads `log` again; everything else needs a restart.",
         f"```yaml\n{example}```",
     )
 
@@ -117,13 +118,19 @@ def _page(title: str, *parts: str) -> str:
 def _step(texts: Texts, spec: StepSpec) -> Iterator[str]:
     yield f"## {_markdown(texts.word('step_name', spec.step)).capitalize()}"
     said = [
-        texts.word("step", spec.step, erase=chosen, media=media.value, clear_marks=chosen)
+        texts.word("step", spec.step, erase=chosen, media=media.value, clear_marks=chosen, aim=Aim.REMOVE)
         for chosen in (False, True)
         for media in (Media.DELETE, Media.QUARANTINE)
     ]
     yield " Or: ".join(dict.fromkeys(map(_markdown, said)))
     final = ["- **The point of no return**: once it has begun, nobody can take the removal back."] if spec.final else []
-    yield "\n".join([f"- When: {spec.chosen_by}", *final, *(f"- `{call}`" for call in CALLS[spec.step])])
+    yield "\n".join([f"- When: {spec.chosen_by}", *final, *_calls(spec.step)])
+
+
+def _calls(step: Step) -> Iterator[str]:
+    """What is asked of Synapse, and, where the accounts live there, of MAS."""
+    yield from (f"- `{call}`" + (" (not for accounts in MAS)" if call in ONLY_SYNAPSES else "") for call in CALLS[step])
+    yield from (f"- With MAS: `{call}`" for call in MAS_CALLS.get(step, ()))
 
 
 def _numbered(texts: Texts, kind: Kind) -> str:
@@ -141,11 +148,14 @@ def _promises() -> Iterator[tuple[Proof, str]]:
         "`--quarantine`": Options(media=Media.QUARANTINE),
         "`--forget-sso`": Options(forget_sso=True),
         "the setting `removal.clear_lock_and_shadow_ban`": Options(clear_marks=True),
+        "`!reactivate`": Options(aim=Aim.REACTIVATE),
     }
     for proof in Proof:
         yield (
             proof,
-            "always" if proof in always else next(o for o, given in chosen.items() if proof in proofs_for(given)),
+            "every removal"
+            if proof in always
+            else next(o for o, given in chosen.items() if proof in proofs_for(given)),
         )
 
 

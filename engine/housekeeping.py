@@ -106,7 +106,7 @@ class Housekeeping:
             try:
                 await self._files.delete(uri)
             except HomeserverError as error:
-                log.warning("%s can't be taken off the server yet: %s", uri, error)
+                log.warning("%s can't be deleted from the server yet: %s", uri, error)
                 self._failed_until = now + int(LOOK_EVERY * 1000)
                 return
             async with self._units.database.transaction() as tx:

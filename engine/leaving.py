@@ -56,15 +56,11 @@ async def leave_all(
     """
     repairs = 0
     looks = looks or Looks()
-    await _until_deactivated(accounts, request, stalled)
+    await until_deactivated(accounts, request, stalled)
     while True:
-        async with looks.among:
-            left_over = await _until_in_no_room(accounts, request.target_id, stalled, looks)
+        left_over = await until_in_no_room(accounts, request.target_id, stalled, looks)
         if left_over:
-            await accounts.deactivate(request.target_id, erase=request.options.erase)
-            named = [await _named(accounts, room_id) for room_id in left_over[:NAMED]]
-            lasting = len(left_over) == len(named) and all(version for _, _, version in named)
-            return {"rooms": len(left_over), "repairs": repairs, "left_over": named, "lasting": lasting}
+            return {**await still_in(accounts, request, left_over), "repairs": repairs}
         await asyncio.sleep(pause)
         tasks = await accounts.scheduled_tasks(request.target_id, JOIN_STATES)
         if not await accounts.joined_rooms(request.target_id):
@@ -77,8 +73,18 @@ async def leave_all(
         await accounts.deactivate(request.target_id, erase=request.options.erase)
 
 
-async def _until_deactivated(accounts: AccountBackend, request: Request, stalled: float) -> None:
+async def still_in(accounts: AccountBackend, request: Request, left_over: list[str]) -> dict[str, Any]:
+    """What is to be remembered of an account that doesn't get out of these rooms; it is asked to leave once more."""
+    await accounts.deactivate(request.target_id, erase=request.options.erase)
+    named = [await _named(accounts, room_id) for room_id in left_over[:NAMED]]
+    lasting = len(left_over) == len(named) and all(version for _, _, version in named)
+    return {"rooms": len(left_over), "repairs": 0, "left_over": named, "lasting": lasting}
+
+
+async def until_deactivated(accounts: AccountBackend, request: Request, stalled: float) -> None:
     """Where accounts live in MAS, the answer to a deactivation only means that it is queued."""
+    if not accounts.deactivates_later:
+        return
     since, delay = asyncio.get_running_loop().time(), 0.1
     while True:
         user = await accounts.user(request.target_id)
@@ -91,8 +97,13 @@ async def _until_deactivated(accounts: AccountBackend, request: Request, stalled
         delay = min(delay * 1.5, 5.0)
 
 
-async def _until_in_no_room(accounts: AccountBackend, user_id: str, stalled: float, looks: Looks) -> list[str]:
+async def until_in_no_room(accounts: AccountBackend, user_id: str, stalled: float, looks: Looks) -> list[str]:
     """The rooms that aren't left; none where all are."""
+    async with looks.among:
+        return await _watch(accounts, user_id, stalled, looks)
+
+
+async def _watch(accounts: AccountBackend, user_id: str, stalled: float, looks: Looks) -> list[str]:
     fewest, since, delay, looked = None, asyncio.get_running_loop().time(), looks.first, False
     while rooms := await accounts.joined_rooms(user_id):
         quiet = asyncio.get_running_loop().time() - since

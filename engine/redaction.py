@@ -23,7 +23,7 @@ OWN_REDACTIONS_SINCE = 11
 
 
 async def redact(accounts: AccountBackend, request: Request) -> dict[str, Any]:
-    """Redacts all messages in the rooms of the snapshot.
+    """Redacts the messages in the rooms of the snapshot: all, or those since a time that was asked for.
 
     In rooms of old versions every redaction fails while the account is suspended, although the task says `complete`:
     there the suspension is lifted meanwhile.
@@ -36,7 +36,9 @@ async def redact(accounts: AccountBackend, request: Request) -> dict[str, Any]:
     rooms = list(snapshot.answer.get("rooms", [])) if snapshot else []
     if not rooms or record is None:
         return {"redact_id": "", "rooms": 0, "failed": 0}
-    lift = request.suspended and await _any_old(accounts, rooms)
+    before = bool(snapshot and snapshot.answer.get("suspended_before"))
+    suspended = request.suspended or (not request.options.removes and before)
+    lift = suspended and await _any_old(accounts, rooms)
     others = _others(request)
     redact_id = await _started_before(accounts, request, others)
     if lift:
@@ -69,7 +71,9 @@ def _others(request: Request) -> set[str]:
 
 async def _start(accounts: AccountBackend, request: Request, rooms: list[str], others: set[str]) -> str:
     try:
-        return await accounts.redact(request.target_id, rooms, reason=request.reason or None, limit=PER_ROOM)
+        return await accounts.redact(
+            request.target_id, rooms, reason=request.reason or None, limit=PER_ROOM, since_ts=request.options.since_ts
+        )
     except Refused as error:
         if already_redacting(error):
             raise await _somebody_elses(accounts, request, others) from None

@@ -19,7 +19,7 @@ from engine.steps import Steps
 from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Backoff, Outage
-from removal.lifecycle import Event, StepDone, StepFailed, StepStarted, TimePassed
+from removal.lifecycle import Event, NoChange, StepDone, StepFailed, StepStarted, TimePassed
 from removal.plan import Kind, Step
 from removal.request import Failure, Request, State
 from storage import inbox, requests
@@ -161,17 +161,17 @@ class Runner:
             self._backoffs.pop(request.id, None)
         except StorageError as error:
             # Nothing is done that couldn't be recorded: the step is tried again once the database can be written.
-            log.error("%s stands still: %s", request.reference, error)
+            log.error("%s is stuck: %s", request.reference, error)
             await asyncio.sleep(5)
         except HomeserverError as error:
             wait = self._backoffs.setdefault(request.id, self._new_backoff()).next_wait(error)
-            log.warning("%s can't begin yet: %s. Trying again in %.0f s.", request.reference, error, wait)
+            log.warning("%s can't start yet: %s. Trying again in %.0f s.", request.reference, error, wait)
             if nudged == self._nudged:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._back.wait()
         except Exception:
-            log.exception("%s stands still", request.reference)
+            log.exception("%s is stuck", request.reference)
             await asyncio.sleep(30)
         finally:
             self._active.pop(request.target_id, None)
@@ -184,10 +184,14 @@ class Runner:
         # A person isn't told that it begins before it was looked whether it may.
         if request.state is State.SCHEDULED and not await self._recheck(request):
             return
+        early = False
         async with self._units.begin() as unit:
             if request.state is State.SCHEDULED:
-                await unit.apply(await unit.request(request_id), TimePassed(self._synced_ts()))
+                decision = await unit.apply(await unit.request(request_id), TimePassed(self._synced_ts()))
+                early = decision.refusal is NoChange.NOT_YET
             begun = await self._begin(unit, request_id)
+        if early:
+            await asyncio.sleep(1)  # it is due, and the homeserver isn't heard yet
         while begun is not None:
             request, step = begun
             watch = Stopwatch()

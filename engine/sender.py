@@ -156,26 +156,26 @@ class OutboxSender:
             # Synapse counts messages per sender, not per room.
             wait = error.retry_after if error.retry_after is not None else 5.0
             self._all_paused_until = max(self._all_paused_until, now + wait + 0.05)
-            log.info("the homeserver limits our messages: waiting %.1f s", wait)
+            log.info("the homeserver is rate-limiting the bot: waiting %.1f s", wait)
             return
         # An invalid token says nothing about the message: it is sent once there is a new one.
         lasting = isinstance(error, Refused) and not isinstance(error, Forbidden | NotFound | BadToken)
         outside = out_of_thread(message.content) if lasting else None
         if outside is not None:
             # Its sender alone says which event began a thread, and a server takes no message into one that isn't there.
-            log.info("message %s to %s is sent outside its thread: %s", message.purpose, message.room_id, error)
+            log.info("message %s to %s was sent outside its thread: %s", message.purpose, message.room_id, error)
             async with self._units.database.transaction() as tx:
                 await outbox.refused(tx, message.seq, outside)
             return
         gone = isinstance(error, Forbidden | NotFound) and message.room_id != self._admin_room.room_id
         if lasting or gone:
-            log.error("message %s to %s is given up: %s", message.purpose, message.room_id, error)
+            log.error("gave up on message %s to %s: %s", message.purpose, message.room_id, error)
             await self._give_up(message)
             return
         wait = min(self._waits.get(message.room_id, 0.5) * 2, LONGEST_WAIT)
         self._waits[message.room_id] = wait
         self._paused_until[message.room_id] = now + wait * random.uniform(0.7, 1.3)  # noqa: S311 - jitter
-        log.warning("message %s to %s waits: %s", message.purpose, message.room_id, error)
+        log.warning("message %s to %s couldn't be sent yet: %s", message.purpose, message.room_id, error)
 
     async def _give_up(self, message: Outgoing) -> None:
         async with self._units.database.transaction() as tx:

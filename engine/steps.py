@@ -30,6 +30,7 @@ SHOWN_WITHIN = 3.0
 """Seconds that a homeserver is given until it shows what it just did: one of several processes hears of it later."""
 IN_CHARGE_FOR = 2.0
 """Seconds that a look at who keeps the accounts counts for."""
+_WERE_THERE = frozenset({"join", "leave", "ban"})
 Answer = dict[str, Any]
 
 
@@ -59,6 +60,7 @@ class Steps:
             Step.WAIT: self._wait,
             Step.MEDIA: self._media,
             Step.SSO: self._sso,
+            Step.REACTIVATE: self._reactivate,
             Step.RELEASE: self._release,
             Step.VERIFY: self._verify,
         }
@@ -102,21 +104,31 @@ class Steps:
     async def _snapshot(self, request: Request) -> Answer:
         """Records what later steps and the receipt need and can't be read once the removal has begun."""
         user = await self._account(request)
-        rooms = await self._accounts.joined_rooms(request.target_id)
+        joined = await self._accounts.joined_rooms(request.target_id)
+        rooms = joined if request.options.removes else await self._rooms_to_redact(request)
         answer = {
             "rooms": rooms,
-            "room_count": len(rooms),
+            "room_count": len(joined),
             "suspended_before": user.suspended,
+            "locked": user.locked,
             "devices": len(await self._accounts.devices(request.target_id)),
             "threepids": ", ".join(sorted(set(user.threepid_media))),
             "media": await self._accounts.media_total(request.target_id),
         }
         if request.options.handover:
-            answer["only_admin"] = await only_admin(self._accounts, request.target_id, rooms)
+            answer["only_admin"] = await only_admin(self._accounts, request.target_id, joined)
         if request.options.redact:
             tasks = await self._accounts.scheduled_tasks(request.target_id, REDACTION)
             answer["redactions"] = [task.id for task in tasks]
         return answer
+
+    async def _rooms_to_redact(self, request: Request) -> list[str]:
+        """The rooms that were named, or all where the account is or was: it may have been removed already."""
+        if not request.options.redact:
+            return []
+        every = await self._accounts.memberships(request.target_id)
+        wrote = sorted(room_id for room_id, membership in every.items() if membership in _WERE_THERE)
+        return [room_id for room_id in wrote if not request.options.rooms or room_id in request.options.rooms]
 
     async def _suspend(self, request: Request) -> Answer:
         await self._accounts.suspend(request.target_id, True)
@@ -155,6 +167,11 @@ class Steps:
     async def _sso(self, request: Request) -> Answer:
         providers = await self._accounts.remove_external_ids(request.target_id)
         return {"sso_links": len(providers)}
+
+    async def _reactivate(self, request: Request) -> Answer:
+        await self._account(request)
+        await self._accounts.reactivate(request.target_id)
+        return {"deactivated": False}
 
     async def _release(self, request: Request) -> Answer:
         """Clears the suspension mark: it outlives a deactivation, and a reactivated account couldn't write.
@@ -207,7 +224,7 @@ class Steps:
             return all(proofs.values())
 
         await self._shown(all_hold)
-        if proofs[Proof.NO_ROOMS]:
+        if proofs.get(Proof.NO_ROOMS, True):
             return {"proofs": proofs, "left_over": [], **({"marks": marks} if marks else {})}
         only_rooms = [proof for proof, holds in proofs.items() if not holds] == [Proof.NO_ROOMS]
         lasting = only_rooms and left.get("lasting") is True
@@ -230,6 +247,7 @@ class Steps:
             Proof.REDACTED: lambda: _is(_redacted(request)),
             Proof.NO_SSO: lambda: _is(not user.external_ids),
             Proof.NOT_SUSPENDED: lambda: _is(not user.suspended),
+            Proof.ACTIVE: lambda: _is(not user.deactivated and not user.half_deactivated),
             Proof.NO_INVITES: lambda: self._has_no_invites(user_id),
             Proof.NOT_IN_DIRECTORY: lambda: _not(accounts.in_directory(user_id)),
             Proof.NOT_LOCKED: lambda: _is(not user.locked),

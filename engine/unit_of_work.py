@@ -100,6 +100,7 @@ class UnitOfWork:
             actor=request.requester_id,
             why=request.reason,
             kind=request.kind.value,
+            aim=request.options.aim.value,
             erase=request.options.erase,
             redact=request.options.redact,
             media=request.options.media.value,

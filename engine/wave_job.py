@@ -264,7 +264,7 @@ class Job:
                 if not isinstance(event, StepDone):
                     log.warning("%s: step %s: %s", request.reference, step, getattr(event, "cause", event))
         except StorageError as error:
-            log.error("R%s stands still: %s", request_id, error)
+            log.error("R%s is stuck: %s", request_id, error)
             return 5.0
         except Exception:
             log.exception("R%s stands still", request_id)

@@ -91,13 +91,13 @@ class WaveRunner:
         try:
             await self._work(wave_id)
         except StorageError as error:
-            log.error("B%s stands still: %s", wave_id, error)
+            log.error("B%s is stuck: %s", wave_id, error)
             await asyncio.sleep(5)
         except HomeserverError as error:
-            log.warning("B%s can't begin yet: %s", wave_id, error)
+            log.warning("B%s can't start yet: %s", wave_id, error)
             await asyncio.sleep(Backoff(5.0, 60.0).next_wait(error))
         except Exception:
-            log.exception("B%s stands still", wave_id)
+            log.exception("B%s is stuck", wave_id)
             await asyncio.sleep(30)
         finally:
             self._tasks.pop(wave_id, None)

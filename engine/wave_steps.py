@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from engine.failures import Problem
 from engine.handover import hand_over, only_admin
-from engine.leaving import Looks, leave_all
+from engine.leaving import Looks, leave_all, still_in, until_deactivated, until_in_no_room
 from engine.steps import PAUSE, STALLED, Answer, Steps
 from homeserver.accounts.backend import AccountBackend
-from homeserver.accounts.models import REDACTION, User
+from homeserver.accounts.models import JOIN_STATES, REDACTION, User
 from removal.facts import Facts, changed_meanwhile
 from removal.plan import Step
 from removal.request import Failure, Request, State
 
-LEAVING = 3
+LEAVING = 2
 """So many accounts are watched at once while they leave their rooms: Synapse takes one after the other."""
 GOING = 8
 """So many accounts are deactivated and still in rooms at once: enough that Synapse never waits for the next one."""
 FIRST_LOOK = 0.3
 """Seconds until it is looked again whether an account has left its rooms; then longer and longer."""
-REMEMBERED_FOR = 2.0
-"""Seconds that a look at an account's rooms counts for the proof as well, which is read right behind it."""
 
 
 class ChangedMeanwhile(Exception):
@@ -85,7 +84,9 @@ class WaveSteps(Steps):
         self._protected = protected
         self._watched = asyncio.Semaphore(LEAVING)
         self._table[Step.HANDOVER] = self._hand_over
-        self._in_no_room: dict[str, float] = {}
+        self._memberships: dict[str, dict[str, str]] = {}
+        self._joining_seen: tuple[float, frozenset[str]] = -math.inf, frozenset()
+        self._one_asks = asyncio.Lock()
         self.turns = Turns()
         """Taken before an account's deactivation is begun; given back here once it has left its rooms."""
 
@@ -144,16 +145,36 @@ class WaveSteps(Steps):
 
     async def _wait(self, request: Request) -> Answer:
         looks = Looks(FIRST_LOOK, self._stalled, _Watched(self._watched, lambda: self.turns.end(request.id)))
-        answer = await leave_all(self._accounts, request, pause=self._pause, stalled=self._stalled, looks=looks)
-        if not answer["rooms"]:
-            self._in_no_room[request.target_id] = asyncio.get_running_loop().time()
-        return answer
+        await until_deactivated(self._accounts, request, self._stalled)
+        left_over = await until_in_no_room(self._accounts, request.target_id, self._stalled, looks)
+        if left_over:
+            return await still_in(self._accounts, request, left_over)
+        await asyncio.sleep(self._pause)
+        if request.target_id in await self._joining():
+            return await leave_all(self._accounts, request, pause=self._pause, stalled=self._stalled)
+        # Whether it came back to a room meanwhile is read with the proofs.
+        return {"rooms": 0, "repairs": 0}
+
+    async def _joining(self) -> frozenset[str]:
+        """The accounts that a changed profile may still bring back into rooms; asked for all of them at once.
+
+        Whoever left is looked for in an answer that was asked for afterwards.
+        """
+        clock = asyncio.get_running_loop().time
+        asked_for = clock()
+        async with self._one_asks:
+            if self._joining_seen[0] < asked_for:
+                self._joining_seen = clock(), await self._accounts.open_tasks(JOIN_STATES)
+            return self._joining_seen[1]
 
     async def _has_no_rooms(self, user_id: str) -> bool:
-        seen = self._in_no_room.pop(user_id, None)
-        if seen is not None and asyncio.get_running_loop().time() - seen < REMEMBERED_FOR:
-            return True
-        return await super()._has_no_rooms(user_id)
+        self._memberships[user_id] = await self._accounts.memberships(user_id)
+        return "join" not in self._memberships[user_id].values()
+
+    async def _has_no_invites(self, user_id: str) -> bool:
+        seen = self._memberships.pop(user_id, None)  # of the question right before
+        memberships = await self._accounts.memberships(user_id) if seen is None else seen
+        return not {"invite", "knock"} & set(memberships.values())
 
     async def _release(self, request: Request) -> Answer:
         if request.state is State.RELEASING:

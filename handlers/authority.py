@@ -14,6 +14,7 @@ from homeserver.accounts.sole_admin import sole_admin_rooms
 from homeserver.client.rooms import Rooms, RoomState
 from removal.facts import Facts
 from removal.ids import InvalidUserID, UserID
+from removal.plan import Options
 from removal.power import MEMBER, POWER_LEVELS
 from removal.protection import Refusal, Surroundings, refuse_account, refuse_name
 
@@ -208,7 +209,7 @@ class Authority:
     ) -> Refusal | None:
         """Why a moderator may not remove this account, or None where he may."""
         around = self.surroundings(admin_room)
-        return refuse_name(target_id, requester_id, around) or refuse_account(facts, erase=erase)
+        return refuse_name(target_id, requester_id, around) or refuse_account(facts, Options(erase=erase))
 
     def surroundings(self, admin_room: AdminRoom) -> Surroundings:
         """What the rules of protection need to know."""

@@ -99,12 +99,12 @@ class Dispatcher:
         except Refused as error:
             if not isinstance(error, BadToken):
                 return await self._incident(event, error)
-            log.warning("event %s waits for a token that works: %s", event.event_id, error)
+            log.warning("event %s has to wait: the access token doesn't work: %s", event.event_id, error)
             return False
         except HomeserverError as error:
             if isinstance(error, BadAnswer) and not patient:
                 return await self._incident(event, error)
-            log.warning("event %s waits: %s", event.event_id, error)
+            log.warning("event %s has to wait: %s", event.event_id, error)
             return False
         except Exception as error:
             return await self._incident(event, error)

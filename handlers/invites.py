@@ -53,7 +53,7 @@ class Invites:
             else:
                 await self._direct(event)
         except (Forbidden, NotFound) as error:
-            log.info("the invitation to %s by %s is void: %s", event.room_id, event.sender, error)
+            log.info("the invitation to %s by %s is no longer valid: %s", event.room_id, event.sender, error)
             await self._audit(event, AuditAction.INVITE_VOID)
         return True
 

@@ -10,7 +10,7 @@ from handlers.yes_no import NO, normalise
 from removal.facts import Facts, changed_meanwhile
 from removal.incoming import Incoming
 from removal.lifecycle import Cancelled, ConfirmationWithdrawn, Declined, Event, TargetChanged
-from removal.plan import Kind
+from removal.plan import Kind, Options
 from removal.protection import Refusal, refuse_account, refuse_name, refuse_own
 from removal.request import ACTING, Failure, Request, State
 from storage import outbox, requests
@@ -33,7 +33,7 @@ async def refusal_of_own(context: Context, user_id: str, facts: Facts | None, *,
         HomeserverError: the admin room's state can't be read.
     """
     around = context.authority.surroundings(await context.authority.admin_room())
-    return refuse_own(user_id, around, offered_to(context)) or refuse_account(facts, erase=erase, own=True)
+    return refuse_own(user_id, around, offered_to(context)) or refuse_account(facts, Options(erase=erase), own=True)
 
 
 async def settle_if_changed(
@@ -58,7 +58,7 @@ async def settle_if_changed(
     else:
         around = context.authority.surroundings(room or await context.authority.admin_room())
         refusal = refuse_name(request.target_id, request.requester_id, around)
-        refusal = refusal or refuse_account(facts, erase=request.options.erase)
+        refusal = refusal or refuse_account(facts, request.options)
     if refusal is None and not changed:
         return False
     async with context.units.begin(event) as unit:

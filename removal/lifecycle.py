@@ -410,10 +410,13 @@ def _approval_time(r: Request, e: TimePassed, now: int) -> Decision:
 
 def _scheduled_time(r: Request, e: TimePassed, now: int) -> Decision:
     remind_ts = reminder_ts(r)
-    late = remind_ts is not None and now > remind_ts + REMINDER_LATE_MS
-    if late and r.due_ts is not None and r.kind is Kind.OWN and r.rules.wait_for_reminder:
-        # The bot was away on the day before: the person has not had the day in which to change their mind.
-        r = replace(r, due_ts=max(r.due_ts, now + DAY_MS))
+    if remind_ts is not None and now >= remind_ts and r.kind is Kind.OWN and r.rules.wait_for_reminder:
+        if e.synced_ts < remind_ts:
+            raise _Refused(NoChange.NOT_YET)  # the homeserver is away: nobody would read the reminder
+        if now > remind_ts + REMINDER_LATE_MS and r.due_ts is not None:
+            # The bot or the homeserver was away on the day before: the person has not had the day in which to change
+            # their mind.
+            r = replace(r, due_ts=max(r.due_ts, now + DAY_MS))
     if r.due_ts is None or now >= r.due_ts:
         return _begin(r, now)
     if remind_ts is not None and now >= remind_ts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -26,13 +27,22 @@ class Media(StrEnum):
     QUARANTINE = "quarantine"
 
 
+class Aim(StrEnum):
+    """What is asked for: the account's removal, or one of the rungs below it that a person has to confirm."""
+
+    REMOVE = "remove"
+    REDACT = "redact"  # only its messages
+    MEDIA = "media"  # only its files
+    REACTIVATE = "reactivate"  # a removal taken back, as far as that goes
+
+
 ALL_ROOMS = "*"
 """In a hand-over: every room where the account is the only admin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for beside the deactivation itself."""
+    """What was asked for, and how."""
 
     erase: bool = False
     redact: bool = False
@@ -42,6 +52,29 @@ class Options:
     """Pairs (room_id or ALL_ROOMS, successor's Matrix ID)."""
     clear_marks: bool = False
     """Whether a lock and a shadow-ban are cleared at the end: as a suspension, they outlive a deactivation."""
+    aim: Aim = Aim.REMOVE
+    rooms: tuple[str, ...] = ()
+    """Of a redaction: only in these rooms. None named: in all where it is or was."""
+    since_ts: int | None = None
+    """Of a redaction: only what was sent since, milliseconds since 1970."""
+
+    @property
+    def removes(self) -> bool:
+        """Whether the account is removed by this."""
+        return self.aim is Aim.REMOVE
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Options:
+        """What the fields of one were stored as; what older versions didn't have is as it was without."""
+        return cls(
+            **{
+                **data,
+                "aim": Aim(data.get("aim", Aim.REMOVE)),
+                "media": Media(data["media"]),
+                "handover": tuple((room, to) for room, to in data["handover"]),
+                "rooms": tuple(data.get("rooms", ())),
+            }
+        )
 
 
 class Step(StrEnum):
@@ -56,6 +89,7 @@ class Step(StrEnum):
     WAIT = "wait"
     MEDIA = "media"
     SSO = "sso"
+    REACTIVATE = "reactivate"
     RELEASE = "release"
     VERIFY = "verify"
 
@@ -81,6 +115,7 @@ class Proof(StrEnum):
     NOT_IN_DIRECTORY = "not_in_directory"
     NOT_LOCKED = "not_locked"
     NOT_SHADOW_BANNED = "not_shadow_banned"
+    ACTIVE = "active"
 
 
 Applies = Callable[[Kind, Options], bool]
@@ -103,25 +138,30 @@ def _always(_kind: Kind, _options: Options) -> bool:
     return True
 
 
+def _removes(_kind: Kind, options: Options) -> bool:
+    return options.removes
+
+
 STEPS: tuple[StepSpec, ...] = (
     StepSpec(Step.SNAPSHOT, _always, "always"),
     StepSpec(Step.HANDOVER, lambda _, o: bool(o.handover), "`--handover @user`, in a direct message `!handover`"),
-    StepSpec(Step.SUSPEND, _always, "always", reads_back=True),
-    StepSpec(Step.THREEPIDS, _always, "always"),
-    StepSpec(Step.REDACT, lambda _, o: o.redact, "`--redact`"),
-    StepSpec(Step.DEACTIVATE, _always, "always", final=True),
-    StepSpec(Step.WAIT, _always, "always"),
+    StepSpec(Step.SUSPEND, _removes, "in every removal", reads_back=True),
+    StepSpec(Step.THREEPIDS, _removes, "in every removal"),
+    StepSpec(Step.REDACT, lambda _, o: o.redact, "`--redact`; `!redact`"),
+    StepSpec(Step.DEACTIVATE, _removes, "in every removal", final=True),
+    StepSpec(Step.WAIT, _removes, "in every removal"),
     StepSpec(
         Step.MEDIA,
         lambda _, o: o.media is not Media.KEEP,
-        "`--media` or `--quarantine`; a person's own removal: `--media`, or a question",
+        "`--media` or `--quarantine`; `!media`; a person's own removal: `--media`, or a question",
     ),
     StepSpec(
         Step.SSO,
         lambda _, o: o.forget_sso,
         "`--forget-sso`; a person's own removal: the setting `self_service.remove_sso_links`",
     ),
-    StepSpec(Step.RELEASE, _always, "always", reads_back=True),
+    StepSpec(Step.REACTIVATE, lambda _, o: o.aim is Aim.REACTIVATE, "`!reactivate`"),
+    StepSpec(Step.RELEASE, _removes, "in every removal", reads_back=True),
     StepSpec(Step.VERIFY, _always, "always", reads_back=True),
 )
 SPECS = {spec.step: spec for spec in STEPS}
@@ -152,15 +192,17 @@ def proofs_for(options: Options, *, in_wave: bool = False) -> tuple[Proof, ...]:
 
     A wave doesn't search the user directory: each search there costs the homeserver more than all other proofs.
     """
-    promised = [
-        Proof.DEACTIVATED,
-        Proof.NO_THREEPIDS,
-        Proof.NO_DEVICES,
-        Proof.NO_PUSHERS,
-        Proof.NO_ROOMS,
-        Proof.NO_INVITES,
-        Proof.NO_ACCOUNT_DATA,
-    ]
+    promised: list[Proof] = []
+    if options.removes:
+        promised += [
+            Proof.DEACTIVATED,
+            Proof.NO_THREEPIDS,
+            Proof.NO_DEVICES,
+            Proof.NO_PUSHERS,
+            Proof.NO_ROOMS,
+            Proof.NO_INVITES,
+            Proof.NO_ACCOUNT_DATA,
+        ]
     if options.erase:
         promised += [Proof.ERASED, Proof.NO_DISPLAYNAME, Proof.NO_PROFILE]
     if options.redact:
@@ -171,9 +213,12 @@ def proofs_for(options: Options, *, in_wave: bool = False) -> tuple[Proof, ...]:
         promised.append(Proof.MEDIA_QUARANTINED)
     if options.forget_sso:
         promised.append(Proof.NO_SSO)
-    promised.append(Proof.NOT_SUSPENDED)
+    if options.removes:
+        promised.append(Proof.NOT_SUSPENDED)
     if options.clear_marks:
         promised += [Proof.NOT_LOCKED, Proof.NOT_SHADOW_BANNED]
-    if not in_wave:
+    if options.removes and not in_wave:
         promised.append(Proof.NOT_IN_DIRECTORY)
+    if options.aim is Aim.REACTIVATE:
+        promised.append(Proof.ACTIVE)
     return tuple(promised)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from removal.facts import Facts
 from removal.ids import UserID, matches_any
+from removal.plan import Aim, Options
 
 
 class Refusal(StrEnum):
@@ -26,6 +27,7 @@ class Refusal(StrEnum):
     LOCKED = "locked"
     ALREADY_DEACTIVATED = "already_deactivated"
     ALREADY_ERASED = "already_erased"
+    NOT_DEACTIVATED = "not_deactivated"
     LAST_MODERATOR = "last_moderator"
     NOT_ALLOWED = "not_allowed"
     TOO_MANY = "too_many"
@@ -78,7 +80,7 @@ def refuse_own(user_id: str, around: Surroundings, allowed: tuple[str, ...]) -> 
     return None
 
 
-def refuse_account(facts: Facts | None, *, erase: bool, own: bool = False) -> Refusal | None:
+def refuse_account(facts: Facts | None, options: Options, *, own: bool = False) -> Refusal | None:
     """The refusals that follow from the account's state on the homeserver (`None`: it knows no such account)."""
     if facts is None:
         return Refusal.UNKNOWN
@@ -88,9 +90,11 @@ def refuse_account(facts: Facts | None, *, erase: bool, own: bool = False) -> Re
         return Refusal.APPSERVICE
     if own and facts.guest:
         return Refusal.GUEST
-    if facts.deactivated and facts.erased:
+    if options.aim is Aim.REACTIVATE and not facts.deactivated:
+        return Refusal.NOT_DEACTIVATED
+    if options.removes and facts.deactivated and facts.erased:
         return Refusal.ALREADY_ERASED
-    if facts.deactivated and not erase:
+    if options.removes and facts.deactivated and not options.erase:
         return Refusal.ALREADY_DEACTIVATED
     if own and facts.suspended:
         return Refusal.SUSPENDED

@@ -8,7 +8,7 @@ from typing import Any
 
 from removal.facts import Facts
 from removal.ids import reference
-from removal.plan import SPECS, Kind, Media, Options, Proof, Step, proofs_for, steps_for
+from removal.plan import SPECS, Kind, Options, Proof, Step, proofs_for, steps_for
 
 
 class State(StrEnum):
@@ -287,15 +287,7 @@ class Request:
         d["kind"] = Kind(d["kind"])
         d["state"] = State(d["state"])
         d["ends_as"] = State(d["ends_as"]) if d.get("ends_as") else None
-        o = d["options"]
-        d["options"] = Options(
-            erase=o["erase"],
-            redact=o["redact"],
-            media=Media(o["media"]),
-            forget_sso=o["forget_sso"],
-            handover=tuple((room, to) for room, to in o["handover"]),
-            clear_marks=o.get("clear_marks", False),
-        )
+        d["options"] = Options.from_dict(d["options"])
         rules = {"proved_by": ProvedBy.CHAT, **d["rules"]}
         rules["confirmed_by"] = ConfirmedBy(rules["confirmed_by"])
         rules["proved_by"] = ProvedBy(rules["proved_by"])

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from removal.ids import wave_reference
-from removal.plan import Media, Options
+from removal.plan import Options
 from removal.request import ConfirmedBy
 
 
@@ -173,9 +173,7 @@ class Wave:
         known = {f.name for f in fields(cls)}
         d = {key: value for key, value in data.items() if key in known}
         d["state"] = WaveState(d["state"])
-        o = d["options"]
-        handover = tuple((room, to) for room, to in o["handover"])
-        d["options"] = Options(**{**o, "media": Media(o["media"]), "handover": handover})
+        d["options"] = Options.from_dict(d["options"])
         d["rules"] = WaveRules(**{**d["rules"], "confirmed_by": ConfirmedBy(d["rules"]["confirmed_by"])})
         d["filters"] = Filters(**d["filters"]) if d["filters"] else None
         d["notes"] = tuple(d["notes"])

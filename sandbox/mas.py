@@ -175,6 +175,7 @@ class StandInMas:
     async def _furnish(self, localpart: str, email: str) -> None:
         records, user_id = self.service.records, self._id(localpart)
         records.add("user-emails", user_id=user_id, email=email)
+        await self.service.provision(user_id)
         providers = records.things["upstream-oauth-providers"]
         if not providers:
             records.add(

@@ -67,8 +67,9 @@ class Records:
         return identifier
 
     def by_name(self, username: str) -> str | None:
-        """The id of the account of this name."""
-        return next((i for i, user in self.things["users"].items() if user["username"] == username), None)
+        """The id of the account of this name; upper and lower case don't matter."""
+        users = self.things["users"].items()
+        return next((i for i, user in users if user["username"].lower() == username.lower()), None)
 
     def active(self, kind: str, user_id: str) -> list[str]:
         """The ids of an account's sessions of this kind that aren't over."""

@@ -135,6 +135,8 @@ class StandIn:
         exchange = (
             Exchange(request.method, request.path, request.rel_url.raw_query_string, body) if PATH.exists() else None
         )
+        if request.headers.get("Authorization", "").strip() == "Bearer":
+            return web.json_response(errors("Invalid Authorization header"), status=400)
         token = self.records.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if token is None or MAS_ADMIN not in token.scope.split() or time.monotonic() >= token.until:
             return web.json_response(errors("Unknown access token"), status=401)
@@ -181,13 +183,15 @@ class StandIn:
             return 200, single(kind, parts[1], thing, path)
         if len(parts) == 2 and method == "DELETE" and kind in ("user-emails", "upstream-oauth-links"):
             del things[parts[1]]
+            if kind == "user-emails":
+                self.later(lambda: self.provision(thing["user_id"]))
             return 204, {}
         if kind in SESSIONS and parts[2:] in (["finish"], ["revoke"]):
             if thing.get(ENDS[kind]) is not None:
                 raise Problem(409 if kind == "personal-sessions" else 400, "it is over already")
             thing[ENDS[kind]] = now()
             if owner := thing.get("user_id"):
-                self._later(lambda: self._sync_devices(owner))
+                self.later(lambda: self._sync_devices(owner))
             return 200, single(kind, parts[1], thing, path)
         if kind == "users" and method == "POST" and len(parts) == 3:
             return await self._change(parts[1], thing, parts[2], body, path)
@@ -220,7 +224,9 @@ class StandIn:
         elif kind == "user-emails":
             if any(each["email"] == body["email"] for each in self.records.things[kind].values()):
                 raise Problem(409, "User email already in use")
-            identifier = self.records.add(kind, user_id=body["user_id"], email=body["email"])
+            owner = body["user_id"]
+            identifier = self.records.add(kind, user_id=owner, email=body["email"])
+            self.later(lambda: self.provision(owner))
         elif kind == "upstream-oauth-links":
             identifier = self.records.add(
                 kind, user_id=body["user_id"], provider_id=body["provider_id"], subject=body["subject"],
@@ -236,7 +242,7 @@ class StandIn:
         if what == "deactivate":
             user["deactivated_at"] = user["deactivated_at"] or now()
             erase = not body.get("skip_erase", False)
-            self._later(lambda: self._deactivate(identifier, erase))
+            self.later(lambda: self._deactivate(identifier, erase))
         elif what == "reactivate":
             try:
                 await self.tell("reactivate_user", {"localpart": user["username"]})
@@ -245,7 +251,7 @@ class StandIn:
             user["deactivated_at"] = None
         elif what in ("lock", "unlock"):
             user["locked_at"] = (user["locked_at"] or now()) if what == "lock" else None
-            self._later(lambda: self.provision(identifier))
+            self.later(lambda: self.provision(identifier))
         elif what == "set-admin":
             user["admin"] = body["admin"]
         elif what == "set-password":
@@ -265,7 +271,7 @@ class StandIn:
 
     # --- the queue, and Synapse ---
 
-    def _later(self, job: Callable[[], Awaitable[object]]) -> None:
+    def later(self, job: Callable[[], Awaitable[object]]) -> None:
         """Does a job later, and again until it succeeds."""
 
         async def run() -> None:
@@ -298,9 +304,12 @@ class StandIn:
             await self.tell("sync_devices", {"localpart": user["username"], "devices": devices})
 
     async def provision(self, identifier: str) -> None:
-        """Has Synapse know an account, and whether it is locked."""
+        """Has Synapse know an account: whether it is locked, its addresses, and its devices."""
         user = self.records.things["users"][identifier]
-        await self.tell("provision_user", {"localpart": user["username"], "locked": user["locked_at"] is not None})
+        emails = [e["email"] for e in self.records.things["user-emails"].values() if e["user_id"] == identifier]
+        locked = user["locked_at"] is not None
+        await self.tell("provision_user", {"localpart": user["username"], "locked": locked, "set_emails": emails})
+        await self._sync_devices(identifier)
 
     async def add_user(self, username: str, *, admin: bool = False) -> str:
         """A new account, in Synapse too."""

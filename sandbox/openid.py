@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox.js_person import DIRECTORY
+from sandbox.node import DIRECTORY
 from sandbox.programs import Program
 from sandbox.synapse_process import free_port, new_secret
 

@@ -8,6 +8,7 @@ python -m simulation --seed 4711       one of them, with what the bot logs
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import multiprocessing
 import os
@@ -33,7 +34,7 @@ def main() -> int:
     logging.getLogger().setLevel(logging.ERROR)
     begun = time.monotonic()
     found: list[Outcome] = []
-    with multiprocessing.Pool(args.processes) as pool:
+    with multiprocessing.Pool(args.processes, gc.freeze) as pool:
         for outcome in pool.imap_unordered(play, range(args.first, args.first + args.seeds), chunksize=4):
             found.append(outcome)
             if outcome.faults:

@@ -7,68 +7,108 @@ wait for one waits for ever, which `Stuck` tells.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import heapq
 import random
-import selectors
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 TURNS_MAX = 2_000_000
 """Of one loop. A run takes a twentieth of that: more is somebody who goes round without a pause."""
+RESOLUTION = 1e-6
+"""Seconds within which two points of time are the same one."""
+ENDINGS = 5
+"""So often whoever is left is told to end; some begin something new while they do."""
+Awaited = Generator[Any, None, Any] | Coroutine[Any, Any, Any]
 
 
 class Stuck(Exception):
     """Everybody waits and nothing could wake anybody, or somebody runs without end."""
 
 
-class _Nothing(selectors.BaseSelector):
-    """A selector without files: instead of waiting it moves the time."""
+class _Numbered(asyncio.Task[Any]):
+    """A task with a number for its hash.
 
-    def __init__(self, advance: Callable[[float | None], None]) -> None:
-        self._advance = advance
-        self._keys: dict[Any, selectors.SelectorKey] = {}
+    asyncio keeps tasks in sets, and cancels a group in the order of its set. By default that is the order of their
+    places in memory, which no seed decides.
+    """
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._keys.setdefault(fileobj, selectors.SelectorKey(fileobj, 0, events, data))
+    _number: int
 
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._keys.pop(fileobj)
+    def __new__(cls, coroutine: Awaited, *, loop: SimulatedLoop, **_: Any) -> _Numbered:
+        made = super().__new__(cls)
+        made._number = loop.next_number()  # its hash is asked for while it is being made
+        return made
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._advance(timeout)
-        return []
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._keys
+    def __hash__(self) -> int:
+        return self._number
 
 
-class SimulatedLoop(asyncio.SelectorEventLoop):
+class SimulatedLoop(asyncio.BaseEventLoop):
     """
     Args:
         order: decides which of the callbacks that are ready comes first.
     """
 
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self, order: random.Random) -> None:
         self._now = 0.0
         self._order = order
+        self._number = 0
         self.turns = 0
         """How often the loop went round."""
-        super().__init__(_Nothing(self._advance))
-        # asyncio's own is lost in the rounding of large times, and a timer would never be due.
-        self._clock_resolution = 1e-6
+        super().__init__()
+        self.set_task_factory(lambda _, coroutine, **options: _Numbered(coroutine, loop=self, **options))
+
+    def next_number(self) -> int:
+        self._number += 1
+        return self._number
 
     def time(self) -> float:
         """Seconds since the loop was made."""
         return self._now
 
-    def _advance(self, timeout: float | None) -> None:
-        self.turns += 1
-        if timeout is None or self.turns > TURNS_MAX:
-            raise Stuck(f"{self.turns} turns, {self._now:.0f} s")
-        self._now += timeout
+    def end(self) -> None:
+        """Cancels whoever is still there, lets them end, and closes the loop.
+
+        Whoever was left to the garbage collector would end in the middle of a later run.
+        """
+        with contextlib.suppress(Stuck):  # somebody who refuses to end
+            for _ in range(ENDINGS):
+                left = sorted(asyncio.all_tasks(self), key=hash)
+                if not left:
+                    break
+                for task in left:
+                    task.cancel()
+                self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self.run_until_complete(self.shutdown_asyncgens())
+        self.close()
+
+    def _write_to_self(self) -> None:
+        """Wakes the loop for another thread. There is none."""
 
     def _run_once(self) -> None:
+        """One turn: what is ready; where nothing is, time passes until something is."""
+        self.turns += 1
+        if self.turns > TURNS_MAX:
+            raise Stuck(f"{self.turns} turns in {self._now:.0f} s")
+        ready, scheduled = self._ready, self._scheduled
+        if not ready:
+            while scheduled and scheduled[0].cancelled():
+                heapq.heappop(scheduled)
+            if not scheduled:
+                raise Stuck(f"nobody could wake anybody after {self.turns} turns, {self._now:.0f} s")
+            self._now = max(self._now, scheduled[0].when())
+        due = self._now + RESOLUTION
+        while scheduled and scheduled[0].when() < due:
+            ready.append(heapq.heappop(scheduled))
         # asyncio runs first what became ready first. With real sockets and threads that order is chance.
-        ready: Any = self._ready  # type: ignore[attr-defined] # asyncio's own queue
         if len(ready) > 1 and self._order.random() < 0.2:
             ready.rotate(self._order.randrange(len(ready)))
-        super()._run_once()  # type: ignore[misc]
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()

@@ -44,6 +44,10 @@ class Process:
         """Everything that reaches beyond the process goes through here. Raises: CancelledError: it is dead."""
         if self.alive:
             self._on_door(self)
+        self.check()
+
+    def check(self) -> None:
+        """Raises: CancelledError: it is dead."""
         if not self.alive:
             raise asyncio.CancelledError
 
@@ -55,8 +59,13 @@ class Process:
             connection.close()
 
 
+PAUSES = 0.1
+"""How many (0 to 1) of the statements take a moment, in which others run."""
+_BORDERS = ("BEGIN", "COMMIT", "ROLLBACK")
+
+
 class _Connection(aiosqlite.Connection):
-    """Statements run in the loop's own thread, each with a moment before and after it in which others run."""
+    """Statements run in the loop's own thread; before each the process may die, and after a commit, too."""
 
     def __init__(self, process: Process, chance: random.Random, path: Path, **options: Any) -> None:
         super().__init__(functools.partial(sqlite3.connect, path, **options), 64)
@@ -70,27 +79,44 @@ class _Connection(aiosqlite.Connection):
         self._process.door()
         self._connection = connection = self._connector()
         self._process.connections.append(connection)
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # nobody else looks at it meanwhile
         connection.execute("PRAGMA synchronous = OFF")  # a killed process loses nothing by that, only a killed machine
         return self
 
+    def execute(self, sql: str, parameters: Any = None) -> Any:
+        # Of a transaction's borders many are crossed, most without a pause: they need no coroutine.
+        if parameters is None and sql.startswith(_BORDERS) and self._chance.random() >= PAUSES:
+            self._process.door()
+            done = asyncio.get_running_loop().create_future()
+            try:
+                done.set_result(self._conn.execute(sql))
+            except sqlite3.Error as error:
+                done.set_exception(error)
+            return done
+        return super().execute(sql, parameters)
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        await self._pause()
+        if not args:  # fetching what was found, and closing: nothing new happens on the disk
+            self._process.check()
+            return fn(**kwargs)
+        if self._chance.random() < PAUSES:
+            await asyncio.sleep(self._chance.random() * 0.01)
+        self._process.door()
         if args == ("PRAGMA synchronous = FULL", []):
             args = ("SELECT 1",)
         result = fn(*args, **kwargs)
-        if args and isinstance(args[0], str) and args[0].startswith(("COMMIT", "BEGIN")):
-            await self._pause()
-        return result
-
-    async def _pause(self) -> None:
-        if self._chance.random() < 0.1:
+        if args[0] == "COMMIT":
             await asyncio.sleep(self._chance.random() * 0.01)
-        self._process.door()
+            self._process.door()
+        return result
 
     async def close(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+
+    def __del__(self) -> None:
+        """Nothing: a killed process closes its files, and doesn't call this an error."""
 
 
 class _Client(MatrixClient):

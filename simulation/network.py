@@ -7,8 +7,10 @@ Handling is the homeserver's own task: it goes on when the bot has given up, or 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from simulation.model import admin_api, client_api
 from simulation.model.routes import answer
 from simulation.model.server import Server
 
+_RANDOM = re.compile(r"lethe\.[0-9a-f]{8}\.")
+"""What the bot makes up by itself, once for its whole life: the beginning of its transaction ids."""
 MODEL = (admin_api, client_api)
 """Imported for the routes that they declare."""
 
@@ -71,6 +75,8 @@ class Network:
     ) -> None:
         self.weather = Weather()
         self.requests = 0
+        self.trace = hashlib.sha256()
+        """Over when was asked for what."""
         self._server = server
         self._chance = chance
         self._noted = noted
@@ -83,6 +89,8 @@ class Network:
     async def exchange(self, token: str, method: str, url: str, body: bytes, timeout: float) -> Response:
         """Raises: TimeoutError, aiohttp.ClientError."""
         self.requests += 1
+        now = asyncio.get_running_loop().time()
+        self.trace.update(f"{now:.6f} {method} {_RANDOM.sub('', url)}\n".encode())
         weather, chance = self.weather, self._chance
         async with asyncio.timeout(timeout):
             await self._travel(weather)

@@ -13,7 +13,10 @@ from simulation.model.state import Event, Refused, Room
 
 Action = Callable[[], Awaitable[None] | None]
 KEYS = ("✅", "✅", "✅", "✅", "✅\ufe0f", "❌", "✔", "👍", "🎉")
+CONTROLS = ("⏸", "▶", "⏹")
 _OPTIONS = ("--erase", "--redact", "--media", "--quarantine", "--forget-sso", "--dry-run", "--in 30m", "--in 2d")
+
+_WAVE_OPTIONS = ("--erase", "--redact", "--media", "--dry-run", "--in 30m", "--now")
 
 
 class Person:
@@ -91,6 +94,8 @@ class InAdminRoom(Person):
                 (26, self.answer),
                 (4, self.command),
                 (2, lambda: self.take_back(self.room)),
+                (3, self.wave),
+                (4, self.steer_wave),
                 (1, self.talk),
                 (1, self.change_power),
                 (1, self.come_and_go),
@@ -107,6 +112,36 @@ class InAdminRoom(Person):
         if self.chance.random() < 0.6:
             await asyncio.sleep(self.chance.random() * 8)
             self.answer("✅")
+
+    async def wave(self) -> None:
+        """Asks for several removals as one decision: behind the command, or one a line under it."""
+        options = " ".join(self.chance.sample(_WAVE_OPTIONS, self.chance.choice((0, 0, 1, 2))))
+        users = self.chance.sample(self.targets, self.chance.randint(2, min(4, len(self.targets))))
+        if self.chance.random() < 0.2:
+            self.say(
+                self.room.room_id, f"!deactivate --match {self.chance.choice(('person*', '*1'))} {options}".strip()
+            )
+        elif self.chance.random() < 0.5:
+            self.say(self.room.room_id, f"!deactivate {' '.join(users)} {options}".strip())
+        else:
+            self.say(self.room.room_id, "\n".join([f"!deactivate {options}".strip(), *users]))
+        for _ in range(self.chance.choice((0, 1, 3))):
+            await asyncio.sleep(self.chance.random() * 10)
+            self.answer("✅")
+            if self.chance.random() < 0.3:
+                self.say(self.room.room_id, str(len(users)))
+
+    def steer_wave(self) -> None:
+        """Whatever can be said to a wave while it is asked about, under way, or over."""
+        if self.chance.random() < 0.4:
+            self.answer(self.chance.choice(CONTROLS))
+            return
+        wave = f"B{self.chance.randint(1, 4)}"
+        names = ("pause", "resume", "resume", "cancel", "retry", "status", "receipt")
+        exclude = f"!exclude {wave} {self.chance.choice(self.targets)}"
+        number = f"{self.chance.choice(('', wave + ' '))}{self.chance.randint(1, 4)}"
+        said = self.chance.choice((*(f"!{name} {wave}" for name in names), exclude, exclude, number, number, number))
+        self.say(self.room.room_id, said)
 
     def answer(self, key: str | None = None) -> None:
         """Reacts to one of the newest messages of the bot."""

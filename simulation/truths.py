@@ -7,12 +7,15 @@ import sqlite3
 from pathlib import Path
 
 from removal.request import ACTING, Request, State
+from removal.wave import ENDED, WaveState
 from simulation.model.server import Server
 from simulation.witness import NO, YES, Witness
-from storage import audit, requests
+from storage import audit, requests, waves
 from storage.database import Database
 
 _MAY_STAY_OPEN = frozenset({State.BLOCKED, State.SCHEDULED, State.AWAITING_APPROVAL})
+_SHOWN = ("!cancel", "!pause", "!resume", "!exclude")
+"""Commands that the request's or the wave's own message answers."""
 _NOT_HEARD = frozenset({State.EXPIRED, State.AWAITING_CONFIRMATION})
 
 
@@ -23,6 +26,8 @@ async def check(witness: Witness, server: Server, store: Database, now: int) -> 
         async with store.transaction() as tx:
             verdict = await audit.verify(tx)
             known = await requests.listing(tx, only_open=False, limit=10_000)
+            together = [requests.read(row) for row in await tx.all("SELECT data FROM requests WHERE wave_id NOTNULL")]
+            asked = await waves.in_states(tx, tuple(WaveState))
     finally:
         await store.close()
     if verdict.broken_at is not None:
@@ -31,6 +36,15 @@ async def check(witness: Witness, server: Server, store: Database, now: int) -> 
     for request in known:
         _ended_or_open(witness, server, request, now)
         _heard(witness, server, request)
+    paused = {wave.id for wave in asked if wave.state is WaveState.PAUSED}
+    for request in together:
+        if request.wave_id not in paused:
+            _ended_or_open(witness, server, request, now)
+    for wave in asked:
+        later = wave.state is WaveState.SCHEDULED and (wave.due_ts or 0) >= now - 3_600_000
+        if wave.state not in ENDED and wave.id not in paused and not later:
+            witness.fault(f"{wave.reference} waits for ever: {wave.state}")
+    known += together
     done_for = {request.target_id for request in known if request.began_final_step}
     for account in server.accounts.values():
         if account.deactivated and account.user_id not in done_for | witness.gone_by_others:
@@ -83,6 +97,6 @@ def _commands_answered(witness: Witness, server: Server) -> None:
     always = witness.always_moderators(0)
     for event in server.rooms[witness.admin_room_id].timeline:
         command = witness.words.get(event.event_id, "")
-        silent = command.startswith("!cancel")  # the request's own message says what became of it
+        silent = command.startswith(_SHOWN)
         if event.sender in always and command[:1] == "!" and not silent and event.event_id not in witness.answered:
             witness.fault(f"no answer to {command!r} of {event.sender}")

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from simulation.encryption import SEALED
 from simulation.model.server import Server
 from simulation.model.state import Event
+from simulation.wave_witness import OF_WAVE, WaveWitness
 
 YES, NO = ("✅", "✅\ufe0f"), ("❌",)
 MEANWHILE_MS = 400_000
@@ -58,16 +59,19 @@ class Witness:
         expires_after_ms: how long a moderator may take for an answer.
         elapsed_ms: time that never jumps.
         needs_matrix_id, needs_approval: what a person's own removal needs beside the ✅.
+        waves: what is known of the removals that are decided on together.
     """
 
     def __init__(
         self, server: Server, bot_id: str, admin_room_id: str, elapsed_ms: Callable[[], int], *, power_level: int,
-        expires_after_ms: int, needs_matrix_id: bool, needs_approval: bool,
+        expires_after_ms: int, needs_matrix_id: bool, needs_approval: bool, waves: WaveWitness,
     ) -> None:  # fmt: skip
         self.faults: list[str] = []
         self.cards: dict[int, Card] = {}
         self.words: dict[str, str] = {}
         """Every text message: event_id → what it says."""
+        self.senders: dict[str, str] = {}
+        """Every text message: event_id → who said it."""
         self.said: Counter[str] = Counter()
         self.answered: set[str] = set()
         """Events to which the bot said something."""
@@ -84,6 +88,7 @@ class Witness:
         self._expires_after_ms = expires_after_ms
         self._needs_matrix_id = needs_matrix_id
         self._needs_approval = needs_approval
+        self.waves = waves
         self._third: dict[str, int] = {}
         """Rooms with the bot and at least two others → since when."""
         self._approvals: dict[int, list[str]] = {}
@@ -102,10 +107,16 @@ class Witness:
         kind, content = event.type, event.content
         if SEALED in content:
             kind, content = content[SEALED]["type"], content[SEALED]["content"]
+        entitled = event.sender in self.ever_moderators(self.elapsed_ms() - MEANWHILE_MS)
+        if kind == "m.reaction" and entitled and content["m.relates_to"]["key"] in YES:
+            self.waves.reacted(event, self._expires_after_ms + MEANWHILE_MS)
         if kind == "m.room.message":
             self.words[event.event_id] = str(content.get("body", ""))
+            self.senders[event.event_id] = event.sender
             if event.sender == self._bot_id:
                 self._bot_said(event, content)
+            elif entitled and event.room_id == self.admin_room_id:
+                self.waves.said(event.sender, self.words[event.event_id])
 
     def _state_changed(self, event: Event) -> None:
         room = self._server.rooms[event.room_id]
@@ -207,12 +218,15 @@ class Witness:
             if not body["suspend"]:
                 return  # taking a suspension back needs nobody's word
         agreed = [card for card in self.cards.values() if card.target_id == user_id and self._agreed(card)]
+        erase = body["erase"] if "/deactivate/" in url else None
+        if self.waves.agreed_to(user_id, erase):
+            return
         if not agreed:
             self.fault(f"{url} although nobody entitled agreed to a removal of {user_id}")
         elif "/deactivate/" in url:
-            fits = [card for card in agreed if card.own or ("--erase" in card.command) is body["erase"]]
+            fits = [card for card in agreed if card.own or ("--erase" in card.command) is erase]
             if not fits:
-                self.fault(f"{user_id} deactivated with erase={body['erase']}, which nobody agreed to")
+                self.fault(f"{user_id} deactivated with erase={erase}, which nobody agreed to")
 
     def _bot_said(self, event: Event, content: dict[str, Any]) -> None:
         relation = content.get("m.relates_to", {})
@@ -222,6 +236,9 @@ class Witness:
         request_id, purpose = (int(found.group(1)), found.group(2)) if found else (0, event.txn_id.rpartition(".")[2])
         if relation.get("rel_type") == "m.replace":
             return
+        of_wave = OF_WAVE.fullmatch(event.txn_id) is not None
+        if wrong := self.waves.bot_said(event, self.words.get(answers, ""), self.senders.get(answers, "")):
+            self.fault(wrong)
         if purpose == "card":
             self._card(request_id, event, answers)
         if purpose.startswith("approval."):
@@ -231,7 +248,7 @@ class Witness:
         since = self._third.get(event.room_id)
         if since is not None and self.elapsed_ms() - since > MEANWHILE_MS and purpose != "own_not_alone":
             self.fault(f"{purpose} of R{request_id} said in {event.room_id}, where somebody else has been for long")
-        if "reminder" not in purpose:
+        if "reminder" not in purpose and not of_wave:
             key = f"{event.room_id} {answers} {content.get('body')}"
             self.said[key] += 1
             if self.said[key] > 1 and answers:

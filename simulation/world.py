@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 import random
@@ -20,6 +21,7 @@ from simulation.model.server import Server
 from simulation.model.state import Room
 from simulation.network import Network, Weather
 from simulation.people import InAdminRoom, Leaver
+from simulation.wave_witness import WaveWitness
 from simulation.witness import Witness
 
 SERVER = "model.test"
@@ -30,6 +32,8 @@ BEGIN_MS = 1_800_000_000_000
 SETTLING = ((300.0, 0), (200.0, 3 * HOUR_MS), (300.0, 72 * HOUR_MS))
 """Fine weather at the end: seconds, and how far the wall's clock jumps before. The longest pause between attempts is
 two hours and its jitter, the longest period of grace two days."""
+LENGTHS = {5.0: (100, 200), 20.0: (200, 400), 60.0: (400, 900)}
+"""Seconds between two doings of somebody, at most → for how many seconds this goes on: busy lives are short ones."""
 MEMORY = Path("/dev/shm")
 """Where the machine's disk is, if there is such a place: nothing on it has to outlive the run."""
 
@@ -50,7 +54,7 @@ class Outcome:
     seconds: float = 0.0
     """Simulated."""
     trace: str = ""
-    """A hash over all that happened on the homeserver: the same for the same seed."""
+    """A hash over all that happened on the homeserver, and when it was asked for what: the same for the same seed."""
 
 
 class _Errors(logging.Handler):
@@ -77,16 +81,18 @@ class World:
         self.seed = seed
         self._loop = loop
         self._ahead_ms = 0
+        self._pace = self.chance("pace").choice(tuple(LENGTHS))
         self._skew_ms = self.chance("skew").randint(-400, 400)
         self.server = Server(SERVER, lambda: self.now() + self._skew_ms, self.chance("server"))
         self._settings = self._make_settings(disk)
         self._people()
-        self_service = self._settings.self_service
+        self_service, bulk = self._settings.self_service, self._settings.bulk
         self.witness = Witness(
             self.server, BOT, self.admin_room.room_id, lambda: int(loop.time() * 1000),
             power_level=self._settings.moderators.power_level,
             expires_after_ms=int(self._settings.confirmation.expires_after.total_seconds() * 1000),
             needs_matrix_id=self_service.confirm_by_matrix_id, needs_approval=self_service.approval == "moderator",
+            waves=WaveWitness(self.server, BOT, bulk.other_moderator_above == 0, bulk.type_number_above == 0),
         )  # fmt: skip
         for room in self.server.rooms.values():
             for event in room.timeline:
@@ -117,6 +123,11 @@ class World:
                 "confirmation": {
                     "expires_after": chance.choice(("60s", "10m")),
                     "confirmed_by": chance.choice(("any_moderator", "any_moderator", "requester", "other_moderator")),
+                },
+                "bulk": {
+                    "other_moderator_above": chance.choice((0, 10, 10)),
+                    "type_number_above": chance.choice((0, 100, 100)),
+                    "moderator_for": chance.choice(("0s", "0s", "1h")),
                 },
                 "self_service": {
                     "grace_period": chance.choice(("0s", "10m", "2d")),
@@ -180,7 +191,7 @@ class World:
             while self.admin_room.membership(BOT) != "join":  # noqa: ASYNC110 - the model tells nobody
                 await asyncio.sleep(1)
         doings = [asyncio.ensure_future(each) for each in self._doings()]
-        await asyncio.sleep(chance.choice((200, 400, 900)))
+        await asyncio.sleep(chance.choice(LENGTHS[self._pace]))
         for each in doings:
             each.cancel()
         await asyncio.gather(*doings, return_exceptions=True)
@@ -198,7 +209,7 @@ class World:
         await self.machine.stop()
 
     def _doings(self) -> list[Coroutine[Any, Any, None]]:
-        pause = self.chance("pace").choice((5.0, 20.0, 60.0))
+        pause = self._pace
         doings: list[Any] = [trouble.supervise(self.machine)]
         who = [*self.targets, self.moderators[-1], f"@nobody:{SERVER}", f"@protected:{SERVER}", "@far:away.test"]
         for user_id in (*self.moderators, self.intruder):
@@ -222,7 +233,18 @@ class World:
 
 
 def play(seed: int) -> Outcome:
-    """Runs one seed to its end."""
+    """Runs one seed to its end, and leaves nothing behind that a later run could meet."""
+    collected = gc.isenabled()
+    gc.disable()  # what it finds in circles would end at a time that no seed decides
+    try:
+        return _life(seed)
+    finally:
+        gc.collect()
+        if collected:
+            gc.enable()
+
+
+def _life(seed: int) -> Outcome:
     outcome = Outcome(seed)
     with tempfile.TemporaryDirectory(prefix="lethe-simulation-", dir=MEMORY if MEMORY.is_dir() else None) as disk:
         loop = SimulatedLoop(random.Random(f"{seed} order"))  # noqa: S311 - a seed decides everything
@@ -231,7 +253,7 @@ def play(seed: int) -> Outcome:
         except Exception as error:
             outcome.faults.append(f"{type(error).__name__}: {error}")
         finally:
-            loop.close()
+            loop.end()
         outcome.seconds = loop.time()
     return outcome
 
@@ -250,13 +272,13 @@ async def _play(outcome: Outcome, disk: Path, loop: SimulatedLoop) -> None:
     outcome.requests, outcome.acts, outcome.kills = world.network.requests, world.witness.acts, world.machine.kills
     gone = {account.user_id for account in world.server.accounts.values() if account.deactivated}
     outcome.removals = len(gone - world.witness.gone_by_others)
-    outcome.trace = _trace(world.server)
+    outcome.trace = _trace(world, loop)
 
 
-def _trace(server: Server) -> str:
-    """What happened on the homeserver, without what is random by design: ids that the bot makes up, hashes."""
-    digest = hashlib.sha256()
-    for room in server.rooms.values():
+def _trace(world: World, loop: SimulatedLoop) -> str:
+    """What happened, without what is random by design: ids that the bot makes up, hashes."""
+    digest = hashlib.sha256(f"{world.network.trace.hexdigest()} {loop.turns}\n".encode())
+    for room in world.server.rooms.values():
         for event in room.timeline:
             digest.update(f"{event.position} {event.sender} {event.type} {event.ts} {event.redacted}\n".encode())
     return digest.hexdigest()[:16]

@@ -8,6 +8,7 @@ is asked; the exit code is 0 only without a violation.
 
     python -m stress.crash          removals with a kill at every step, then every cell with a removal of its own
     python -m stress.crash --short  a fair sample: each victim and each point, a kill at every other step
+    python -m stress.crash --mas    the same on a server whose accounts live in MAS (a stand-in, which isn't killed)
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientError, web
 from rich.console import Console
@@ -35,6 +37,8 @@ from rich.table import Table
 
 from removal.plan import Step
 from sandbox.homeserver import Homeserver
+from sandbox.mas import StandInMas, synapse_config
+from sandbox.mas_scene import MasScene
 from sandbox.proxy import Exchange, Proxy
 from sandbox.scene import Scene
 from sandbox.synapse_process import SynapseFailed
@@ -79,6 +83,13 @@ ACTS: dict[Step, tuple[str, str]] = {
     Step.VERIFY: ("GET", r"/devices"),
 }
 """The request that is the act of each step."""
+MAS_ACTS: dict[Step, tuple[str, str]] = {
+    **ACTS,
+    Step.THREEPIDS: ("DELETE", r"/user-emails/"),
+    Step.DEACTIVATE: ("POST", r"/admin/v1/users/.*/deactivate$"),
+    Step.SSO: ("DELETE", r"/upstream-oauth-links/"),
+}
+"""The same where the accounts live in MAS."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +104,15 @@ class Kill:
 class Executioner:
     """Waits for one point and kills there, from the proxy's hands or by watching the bot's database."""
 
-    def __init__(self, stage: Scene, proxy: Proxy) -> None:
+    def __init__(self, stage: Scene, acts: dict[Step, tuple[str, str]], *proxies: Proxy) -> None:
         self._stage = stage
+        self._acts = acts
         self._kill: Kill | None = None
         self._request_id = 0
         self._fired: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._watcher: asyncio.subprocess.Process | None = None
-        proxy.on("*", "", self._through)
+        for proxy in proxies:
+            proxy.on("*", "", self._through)
 
     @property
     def struck(self) -> bool:
@@ -177,9 +190,9 @@ class Executioner:
         return kill.point is Point.AFTER or (kill.point is Point.BEFORE_INTENT and kill.step is Step.SNAPSHOT)
 
     def _is_act(self, kill: Kill, exchange: Exchange) -> bool:
-        steps = list(ACTS)
+        steps = list(self._acts)
         step = steps[steps.index(kill.step) - 1] if kill.point is Point.BEFORE_INTENT else kill.step
-        method, pattern = ACTS[step]
+        method, pattern = self._acts[step]
         if exchange.method != method or not re.search(pattern, exchange.path.partition("?")[0]):
             return False
         return self.steps().get(step) == "started"
@@ -204,11 +217,17 @@ class Executioner:
 
 
 class Matrix:
-    """Runs removals with kills in them, and keeps the score."""
+    """Runs removals with kills in them, and keeps the score.
 
-    def __init__(self) -> None:
-        self.homeserver = Homeserver()
-        self.stage = Scene(self.homeserver)
+    Args:
+        mas: the accounts live in MAS, of which a stand-in goes on running: what is killed is the bot and Synapse.
+    """
+
+    def __init__(self, mas: StandInMas | None = None) -> None:
+        self._mas = mas
+        self._mas_proxy: Proxy | None = None
+        self.homeserver = Homeserver(config=synapse_config(mas.access.url, mas.secret) if mas else None)
+        self.stage = MasScene(self.homeserver, mas) if mas else Scene(self.homeserver)
         self.accounts = Accounts(self.stage)
         self.score: Counter[Kill] = Counter()
         self.kills = 0
@@ -226,13 +245,21 @@ class Matrix:
         await self.homeserver.start()
         self._proxy = Proxy(self.homeserver.base_url)
         await self._proxy.start()
+        home: dict[str, Any] = {"url": self._proxy.base_url}
+        proxies, acts = [self._proxy], ACTS
+        if self._mas is not None:
+            await self._mas.start(self.homeserver)
+            self._mas_proxy = Proxy(self._mas.access.url)
+            await self._mas_proxy.start()
+            home["mas"] = {**self._mas.access.settings, "url": self._mas_proxy.base_url}
+            proxies, acts = [self._proxy, self._mas_proxy], MAS_ACTS
         await self.stage.set_up(
-            homeserver={"url": self._proxy.base_url},
+            homeserver=home,
             confirmation={"expires_after": "12h"},
             moderators={"max_removals_per_hour": 100_000},
         )
         await self.accounts.set_up()
-        self._executioner = Executioner(self.stage, self._proxy)
+        self._executioner = Executioner(self.stage, acts, *proxies)
         moderator = self.stage.moderator
         asked = await moderator.say(self.stage.room, f"!deactivate {self.accounts.bystanders[1].user_id} --erase")
         await moderator.reply_to(asked, containing="to go on")
@@ -242,6 +269,9 @@ class Matrix:
         await self._executioner.disarm()
         await self.stage.close()
         await self._proxy.close()
+        if self._mas is not None and self._mas_proxy is not None:
+            await self._mas_proxy.close()
+            await self._mas.close()
         await self.homeserver.close()
 
     async def removal(self, kills: list[Kill]) -> None:
@@ -391,13 +421,13 @@ def sample(number: int) -> list[list[Kill]]:
     ]
 
 
-async def main(short: bool, rounds: int) -> int:
+async def main(short: bool, rounds: int, with_mas: bool) -> int:
     """Runs it; returns the exit code."""
     began = time.monotonic()
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # with a report, as after Ctrl-C
-    matrix = Matrix()
+    matrix = Matrix(StandInMas() if with_mas else None)
     plans = sample(2) if short else (at_every_step() + every_cell()) * rounds
     try:
         await matrix.set_up()
@@ -420,5 +450,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Kills bot and homeserver at every point of a removal.")
     parser.add_argument("--short", action="store_true", help="a fair sample")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--mas", action="store_true", help="on a server whose accounts live in MAS")
     options = parser.parse_args()
-    sys.exit(asyncio.run(main(options.short, options.rounds)))
+    sys.exit(asyncio.run(main(options.short, options.rounds, options.mas)))

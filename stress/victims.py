@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from sandbox.mas_scene import MasScene
 from sandbox.scene import Scene
 
 VERSIONS = ("10", "11")
@@ -65,6 +66,8 @@ class Accounts:
                 "external_ids": [{"auth_provider": "oidc-sandbox", "external_id": localpart}],
             },
         )
+        if isinstance(self._stage, MasScene):
+            await self._stage.furnish(account.user_id)
         for version in VERSIONS:
             body = {"room_version": version, "preset": "public_chat"}
             room = str((await self._call(account, "POST", "/_matrix/client/v3/createRoom", json=body))["room_id"])
@@ -109,6 +112,7 @@ class Accounts:
             "media": media["total"],
             "redactions": len(tasks["scheduled_tasks"]),
             "bodies": bodies,
+            **(await _in_mas(stage, account) if isinstance(stage, MasScene) else {}),
         }
 
     async def wrong_with(self, victim: Victim) -> list[str]:
@@ -119,6 +123,8 @@ class Accounts:
             "external_ids": [], "locked": False, "rooms": 0, "media": 0, "redactions": 1,
             "bodies": [None] * 2 * len(VERSIONS),
         }  # fmt: skip
+        if isinstance(self._stage, MasScene):
+            expected |= {"gone in MAS": True, "addresses in MAS": 0, "links in MAS": 0, "sessions in MAS": 0}
         wrong = [f"{key} is {found[key]!r}" for key in expected if found[key] != expected[key]]
         for room in victim.rooms:
             path = "/_matrix/client/v3/rooms/{}/state/m.room.power_levels/"
@@ -140,5 +146,18 @@ class Accounts:
 
     async def deactivated(self) -> set[str]:
         """Every deactivated account of the homeserver."""
-        answer = await self._stage.admin("GET", "v3/users", params={"deactivated": "true", "limit": "5000"})
+        answer = await self._stage.admin(
+            "GET", "v3/users", params={"deactivated": "true", "guests": "false", "limit": "5000"}
+        )
         return {each["name"] for each in answer["users"]}
+
+
+async def _in_mas(stage: MasScene, account: Victim) -> dict[str, Any]:
+    """What MAS itself says of an account that a removal would change."""
+    found = await stage.in_mas(account.user_id)
+    return {
+        "gone in MAS": found["deactivated_at"] is not None,
+        "addresses in MAS": found["emails"],
+        "links in MAS": found["links"],
+        "sessions in MAS": sum(found["sessions"].values()),
+    }

@@ -165,7 +165,7 @@ class Texts:
         """
         html = self._environment.get_template(f"{template}.html").render(**values)
         html = re.sub(r"\s*\n\s*", "\n", html).strip()
-        html = re.sub(r">\s+<", "><", html)
+        html = re.sub(r">\n<", "><", html)  # a space within a line is one that people read: `</b> <code>`
         text, shown = Text(plain(html), html), 1.0
         while _size(text) > BODY_LIMIT:
             # Rather a cut plain text than a message that no server takes.

@@ -90,6 +90,11 @@ class Page(StrEnum):
 
 Group = Literal[
     "accept",
+    "aim",
+    "aim_done",
+    "aim_failed",
+    "aim_stays",
+    "aim_undo",
     "alarm",
     "audit",
     "audit_action",

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from handlers.admin_room import approval, audit, deactivate, ladder, look, moderators, receipt, requests, wave_commands
+from handlers.admin_room import (
+    approval,
+    asked_rungs,
+    audit,
+    deactivate,
+    ladder,
+    look,
+    moderators,
+    receipt,
+    requests,
+    wave_commands,
+)
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import ModeratorCommand
@@ -76,6 +87,7 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
             ),
             *look.COMMANDS,
             *ladder.COMMANDS,
+            *asked_rungs.COMMANDS,
         ),
         audited=True,
     )

@@ -50,17 +50,22 @@ async def deactivate(context: Context, asked: ModeratorCommand) -> None:
         await wave_open.open_wave(context, asked, accounts, filters, options, when(context, asked))
         return
     target = single[0]
-    facts = await _look_or_refuse(context, asked, target, options)
+    facts = await look_or_refuse(context, asked, target, options)
     if facts is None:
         return
-    request = await _request(context, asked, target, options, facts)
+    request = await request_of(context, asked, target, options, facts)
     if asked.parsed.flag("--dry-run"):
         async with context.units.begin(asked.event) as unit:
             await unit.messages.reply(asked.event, Template.DRY_RUN, r=request)
             await unit.audit(AuditAction.DRY_RUN, actor=asked.by, target=str(target))
         return
+    await ask(context, asked, request)
+
+
+async def ask(context: Context, asked: ModeratorCommand, request: Request) -> None:
+    """Shows the prompt; says so where somebody else's request for the same account is open."""
     async with context.units.begin(asked.event) as unit:
-        for other in await requests.open_for(unit.tx, str(target)):
+        for other in await requests.open_for(unit.tx, request.target_id):
             if other.kind is Kind.OWN:
                 continue  # a moderator needn't wait for a person's own request
             if other.requester_id != asked.by or other.state not in UNCONFIRMED:
@@ -143,14 +148,14 @@ async def _open(unit: UnitOfWork, request: Request, trust: DeviceTrust) -> Reque
     return request
 
 
-async def _look_or_refuse(context: Context, asked: ModeratorCommand, target: UserID, options: Options) -> Facts | None:
+async def look_or_refuse(context: Context, asked: ModeratorCommand, target: UserID, options: Options) -> Facts | None:
     """The account's facts; None where the answer was a refusal, which has been given."""
     user_id = str(target)
     refusal = refuse_name(user_id, asked.by, context.authority.surroundings(asked.room))
     facts = None
     if refusal is None:
         facts = await context.authority.facts(user_id)
-        refusal = refuse_account(facts, erase=options.erase)
+        refusal = refuse_account(facts, options)
     if refusal is None:
         return facts
     similar = await _similar(context, target) if refusal is Refusal.UNKNOWN else []
@@ -177,9 +182,10 @@ async def _similar(context: Context, target: UserID) -> list[str]:
     return [user_id for user_id in found if user_id != str(target)]
 
 
-async def _request(
+async def request_of(
     context: Context, asked: ModeratorCommand, target: UserID, options: Options, facts: Facts
 ) -> Request:
+    """The request as it would be opened."""
     now = context.units.clock()
     settings = context.settings
     async with context.units.database.transaction() as tx:
@@ -205,5 +211,5 @@ async def _request(
         ),
         facts=facts,
         reason=asked.parsed.text("--reason") or "",
-        at_ts=when(context, asked),
+        at_ts=when(context, asked) if options.removes else None,
     )

@@ -117,7 +117,7 @@ class Upgrade:
             if await meta.get(unit.tx, SAID) == said:
                 return
             await meta.put(unit.tx, SAID, said)
-            log.warning("the admin room %s leads to %s, which isn't followed: %s", room.room_id, successor, problem)
+            log.warning("not following the admin room %s to %s: %s", room.room_id, successor, problem)
             values: dict[str, Any] = {"what": problem, "old": room.room_id, "new": successor, "inviter": inviter}
             await unit.messages.post(room.room_id, Template.UPGRADE, f"upgrade {said} {unit.now}", **values)
             await unit.audit(AuditAction.UPGRADE_NOT_FOLLOWED, actor=inviter or None, room=successor, because=problem)
@@ -136,7 +136,7 @@ class Upgrade:
             await unit.audit(AuditAction.ADMIN_ROOM_FOLLOWED, actor=inviter, room=successor, old=room.room_id)
             await self._settle_prompts(unit, successor)
         self._context.authority.admin_room_now.room_id = successor
-        log.warning("the admin room was upgraded: it is %s now, %s before", successor, room.room_id)
+        log.warning("the admin room was upgraded: it is now %s, and was %s", successor, room.room_id)
 
     async def _settle_prompts(self, unit: UnitOfWork, successor: str) -> None:
         """Nobody is heard any more who answers a prompt in the old room. What nobody has confirmed ends, which is said

@@ -166,7 +166,7 @@ async def _look(context: Context, accounts: AccountBackend, wave: Wave, user_id:
         return user_id, MemberState.REFUSED, {"because": refusal.value}
     user = await accounts.user(user_id)
     facts = facts_of(user) if user else None
-    refusal = refuse_account(facts, erase=wave.options.erase)
+    refusal = refuse_account(facts, wave.options)
     if refusal is not None or facts is None:
         return user_id, MemberState.REFUSED, {"because": refusal.value if refusal else "unknown"}
     async with context.units.database.transaction() as tx:

@@ -79,13 +79,13 @@ class WaveWatch:
                         await self._give_up(now, error)
                         return
                     wait = backoff.next_wait(error)
-                    log.warning("%s waits: %s. Trying again in %.0f s.", wave.reference, error, wait)
+                    log.warning("%s has to wait: %s. Trying again in %.0f s.", wave.reference, error, wait)
                     await asyncio.sleep(wait)
         except StorageError as error:
-            log.error("%s stands still: %s", wave.reference, error)
+            log.error("%s is stuck: %s", wave.reference, error)
             await asyncio.sleep(5)
         except Exception:
-            log.exception("%s stands still", wave.reference)
+            log.exception("%s is stuck", wave.reference)
             await asyncio.sleep(30)
         finally:
             self._busy.discard(wave.id)

@@ -29,6 +29,11 @@ class AccountBackend(Protocol):
     """The account administration of one homeserver."""
 
     @property
+    def deactivates_later(self) -> bool:
+        """Whether the answer to a deactivation only means that it is queued."""
+        ...
+
+    @property
     def calls(self) -> Mapping[Step, tuple[str, ...]]:
         """Step → the requests it makes, as `METHOD path` with `{parameters}`."""
         ...
@@ -121,6 +126,13 @@ class AccountBackend(Protocol):
         """
         ...
 
+    async def reactivate(self, user_id: str) -> None:
+        """Takes a deactivation back. Rooms, addresses and the profile don't come back; a lock stays.
+
+        Where the homeserver keeps the passwords, there is one then that nobody knows.
+        """
+        ...
+
     async def suspend(self, user_id: str, suspended: bool) -> None:
         """Sets or clears the suspension."""
         ...
@@ -156,13 +168,25 @@ class AccountBackend(Protocol):
     # --- what an account left behind ---
 
     async def redact(
-        self, user_id: str, rooms: Sequence[str], reason: str | None = None, limit: int | None = None
+        self,
+        user_id: str,
+        rooms: Sequence[str],
+        reason: str | None = None,
+        limit: int | None = None,
+        since_ts: int | None = None,
     ) -> str:
-        """Starts to redact the account's events; returns the id for `redact_status`. NOT safe to repeat."""
+        """Starts to redact the account's events, or those sent after `since_ts` (milliseconds since 1970).
+
+        NOT safe to repeat. Returns the id for `redact_status`.
+        """
         ...
 
     async def redact_status(self, redact_id: str) -> RedactStatus | None:
         """How far a redaction is; None once forgotten."""
+        ...
+
+    async def open_tasks(self, action_name: str) -> frozenset[str]:
+        """The accounts that have a background task of this kind which hasn't ended."""
         ...
 
     async def scheduled_tasks(self, resource_id: str, action_name: str) -> list[ScheduledTask]:

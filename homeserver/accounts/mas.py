@@ -33,10 +33,12 @@ MAS_CALLS: Mapping[Step, tuple[str, ...]] = {
     Step.DEACTIVATE: (_USER, *_SESSIONS, *_ENDED, "POST /api/admin/v1/users/{id}/deactivate"),
     Step.WAIT: (_USER,),
     Step.SSO: (_USER, "GET /api/admin/v1/upstream-oauth-links", "DELETE /api/admin/v1/upstream-oauth-links/{id}"),
+    Step.REACTIVATE: (_USER, "POST /api/admin/v1/users/{id}/reactivate"),
     Step.VERIFY: (_USER, *_SESSIONS, "GET /api/admin/v1/user-emails", "GET /api/admin/v1/upstream-oauth-links"),
 }
 """Step → the requests it makes to MAS, beside those to Synapse."""
-_ONLY_SYNAPSES = frozenset({"POST /_synapse/admin/v1/deactivate/{user_id}"})
+ONLY_SYNAPSES = frozenset({"POST /_synapse/admin/v1/deactivate/{user_id}"})
+"""What isn't asked of Synapse for an account that MAS knows."""
 
 
 class SynapseWithMas(Synapse):
@@ -48,9 +50,11 @@ class SynapseWithMas(Synapse):
     """
 
     calls: Mapping[Step, tuple[str, ...]] = {
-        step: (*(call for call in calls if call not in _ONLY_SYNAPSES), *MAS_CALLS.get(step, ()))
+        step: (*(call for call in calls if call not in ONLY_SYNAPSES), *MAS_CALLS.get(step, ()))
         for step, calls in CALLS.items()
     }
+
+    deactivates_later = True
 
     def __init__(self, api: Api, mas: MasAdmin) -> None:
         super().__init__(api)
@@ -107,7 +111,7 @@ class SynapseWithMas(Synapse):
                 "half_deactivated": user.deactivated != gone,
                 "locked": user.locked or there.locked_at is not None,
                 "is_guest": user.is_guest or there.legacy_guest,
-                "threepid_media": (*user.threepid_media, *("email" for _ in emails)),
+                "threepid_media": _kinds(user.threepid_media, len(emails)),
                 "external_ids": (*user.external_ids, *providers),
             }
         )
@@ -122,7 +126,9 @@ class SynapseWithMas(Synapse):
         found = await super().threepids(user_id)
         known = await self._known(user_id)
         emails = await self.mas.emails(known.id) if known else []
-        return [*found, *(Threepid(medium="email", address=each.attributes.email) for each in emails)]
+        seen = {(each.medium, each.address) for each in found}  # MAS tells Synapse its addresses
+        more = (Threepid(medium="email", address=each.attributes.email) for each in emails)
+        return [*found, *(each for each in more if (each.medium, each.address) not in seen)]
 
     async def sessions(self, user_id: str) -> Mapping[str, int]:
         """How many devices there are in Synapse, and how many active sessions of each kind in MAS."""
@@ -149,6 +155,14 @@ class SynapseWithMas(Synapse):
         await self._end_sessions(known)
         await self.mas.deactivate(known.id, erase)
         return "no-support"
+
+    async def reactivate(self, user_id: str) -> None:
+        """Reactivates in MAS, which tells Synapse first; in Synapse where MAS doesn't know the account."""
+        known = await self._known(user_id)
+        if known is None:
+            await super().reactivate(user_id)
+        else:
+            await self.mas.reactivate(known.id)
 
     async def lock(self, user_id: str, locked: bool) -> None:
         """Locks or unlocks in MAS, which tells Synapse later; in Synapse where MAS doesn't know the account."""
@@ -179,17 +193,16 @@ class SynapseWithMas(Synapse):
         return True
 
     async def remove_threepids(self, user_id: str) -> tuple[str, ...]:
-        """Takes all e-mail addresses and phone numbers off, in both."""
-        removed = await super().remove_threepids(user_id)
+        """Takes all e-mail addresses and phone numbers off, in MAS first: it gives Synapse those that it has."""
         known = await self._known(user_id)
         if known is None:
-            return removed
+            return await super().remove_threepids(user_id)
         emails = await self.mas.emails(known.id)
         for each in emails:
             await self.mas.delete_email(each.id)
         if emails and await self.mas.emails(known.id):
             raise BadAnswer("MAS still has e-mail addresses after they were taken off")
-        return (*removed, *("email" for _ in emails))
+        return _kinds(await super().remove_threepids(user_id), len(emails))
 
     async def remove_external_ids(self, user_id: str) -> tuple[str, ...]:
         """Takes all links to single sign-on off, in both."""
@@ -219,3 +232,9 @@ class SynapseWithMas(Synapse):
         for kind in SessionKind:
             for session in await self.mas.active_sessions(kind, known.id):
                 await self.mas.end_session(kind, session.id)
+
+
+def _kinds(in_synapse: tuple[str, ...], emails: int) -> tuple[str, ...]:
+    """The kinds of an account's third-party ids, where MAS has so many e-mail addresses: it gives them to Synapse, so
+    the same address may be in both."""
+    return (*in_synapse, *("email",) * (emails - in_synapse.count("email")))

@@ -100,13 +100,19 @@ class MasAdmin:
     # --- looking ---
 
     async def user(self, localpart: str) -> UserResource | None:
-        """The account of this name, None where MAS knows none: `GET users/by-username/{username}`."""
+        """The account of this very name, None where MAS knows none: `GET users/by-username/{username}`.
+
+        Upper and lower case don't matter to MAS when it looks, but are two accounts to Matrix.
+        """
         try:
             answer = await self._call("GET", "users/by-username/{}", localpart)
         except NotFound:
             return None
         user = read(UserAnswer, "MAS's look at an account", answer).data
-        if user.attributes.username != localpart:
+        name = user.attributes.username
+        if name != localpart and name.lower() == localpart.lower():
+            return None
+        if name != localpart:
             raise BadAnswer("MAS describes another account than the one asked for")
         return user
 

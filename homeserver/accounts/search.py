@@ -7,7 +7,7 @@ Source: Synapse admin API, user_admin_api (paths stand with each method).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
@@ -95,7 +95,7 @@ class AccountSearch:
         return frozenset(found)
 
     async def _list(self, params: Params, containing: str = "") -> Page:
-        asked: dict[str, str | int | bool] = {
+        asked: dict[str, str | int | bool | Sequence[str]] = {
             **params, "deactivated": False, "locked": True, "order_by": "creation_ts", "dir": "b"
         }  # fmt: skip
         if containing:

@@ -41,7 +41,7 @@ from homeserver.accounts.models import (
     UserAnswer,
     read,
 )
-from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound
+from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound, Params
 from homeserver.client.pace import Pace, PacedApi
 from removal.plan import Step
 
@@ -87,6 +87,7 @@ CALLS: Mapping[Step, tuple[str, ...]] = {
         "POST /_synapse/admin/v1/user/{user_id}/media/quarantine",
     ),
     Step.SSO: ("PUT /_synapse/admin/v2/users/{user_id}",),
+    Step.REACTIVATE: ("GET /_synapse/admin/v2/users/{user_id}", "PUT /_synapse/admin/v2/users/{user_id}"),
     Step.RELEASE: (
         "PUT /_synapse/admin/v1/suspend/{user_id}",
         "PUT /_synapse/admin/v2/users/{user_id}",
@@ -116,6 +117,7 @@ class Synapse:
     """
 
     calls = CALLS
+    deactivates_later = False
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -175,6 +177,15 @@ class Synapse:
         if any(task.resource_id != resource_id or task.action != action_name for task in tasks):
             raise BadAnswer("the homeserver lists other scheduled tasks than those asked for")
         return tasks
+
+    async def open_tasks(self, action_name: str) -> frozenset[str]:
+        """What there are tasks of this kind for that haven't ended, for all accounts: `GET v1/scheduled_tasks`."""
+        open_ones: Params = {"action_name": action_name, "job_status": ["scheduled", "active"]}
+        answer = await self._api.call("GET", "/_synapse/admin/v1/scheduled_tasks", params=open_ones)
+        tasks = read(Tasks, "the scheduled tasks", answer).scheduled_tasks
+        if any(task.action != action_name or task.status.over for task in tasks):
+            raise BadAnswer("the homeserver lists other scheduled tasks than those asked for")
+        return frozenset(task.resource_id for task in tasks if task.resource_id is not None)
 
     # --- looking at an account ---
 
@@ -343,6 +354,25 @@ class Synapse:
             raise BadAnswer("the homeserver's answer to a deactivation doesn't say what became of third-party ids")
         return unbound
 
+    async def reactivate(self, user_id: str) -> None:
+        """Takes a deactivation back, with a password that nobody knows: `GET`, then `PUT v2/users/{user_id}`.
+
+        Looks first, since the `PUT` creates an account where there is none. Safe to repeat: nothing is asked where the
+        account is active.
+
+        Raises:
+            NotFound: no such account; nothing was done.
+        """
+        if not (await self._user(user_id)).deactivated:
+            return
+        body: dict[str, Any] = {"deactivated": False}
+        try:
+            await self._change(user_id, {**body, "password": secrets.token_urlsafe(32)})
+        except Forbidden:
+            if not await self.is_admin():
+                raise
+            await self._change(user_id, body)  # log-in by password is switched off
+
     async def suspend(self, user_id: str, suspended: bool) -> None:
         """Sets or clears the account's suspension: `PUT v1/suspend/{user_id}`. Safe to repeat.
 
@@ -450,7 +480,12 @@ class Synapse:
     # --- what an account left behind ---
 
     async def redact(
-        self, user_id: str, rooms: Sequence[str], reason: str | None = None, limit: int | None = None
+        self,
+        user_id: str,
+        rooms: Sequence[str],
+        reason: str | None = None,
+        limit: int | None = None,
+        since_ts: int | None = None,
     ) -> str:
         """Starts to redact messages, encrypted events and joins of this account: `POST v1/user/{user_id}/redact`.
 
@@ -462,6 +497,7 @@ class Synapse:
             rooms: at least one; the homeserver would take "none" for "where the account is joined now".
             reason: shown to everybody in these rooms.
             limit: the newest so many events of each room; None is the homeserver's default of 1000.
+            since_ts: only what was sent after this time, milliseconds since 1970.
 
         Returns:
             The id to ask `redact_status` with.
@@ -477,6 +513,8 @@ class Synapse:
             body["reason"] = reason
         if limit is not None:
             body["limit"] = limit
+        if since_ts is not None:
+            body["after_ts"] = since_ts
         answer = await self._api.call("POST", "/_synapse/admin/v1/user/{}/redact", user_id, json=body, timeout=_SLOW)
         redact_id = answer.get("redact_id")
         if not isinstance(redact_id, str) or not redact_id:

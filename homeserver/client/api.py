@@ -42,7 +42,7 @@ RETRY_AFTER_MAX = 86_400.0
 """Seconds. A server that asks for more than a day is not believed."""
 
 Json = Mapping[str, Any] | Sequence[Any]
-Params = Mapping[str, str | int | bool]
+Params = Mapping[str, str | int | bool | Sequence[str]]
 Observe = Callable[[str, str, int, float], None]
 """Told of method, path (with `{}` for ids), HTTP status (0: no answer) and seconds."""
 
@@ -147,7 +147,7 @@ class Api:
         """The whole address of a path; arguments as for `call`."""
         url = base_url + path.format(*[_segment(each) for each in ids])
         if params:
-            url += "?" + urlencode({name: _query_value(value) for name, value in params.items()})
+            url += "?" + urlencode({name: _query_value(value) for name, value in params.items()}, doseq=True)
         return url
 
     async def call(
@@ -395,7 +395,9 @@ def _shown(method: str, path: str, ids: Sequence[str]) -> str:
     return f"{method} {path.format(*[quote(each, safe=_READABLE) for each in ids])}"
 
 
-def _query_value(value: str | int | bool) -> str:
+def _query_value(value: str | int | bool | Sequence[str]) -> str | list[str]:
+    if not isinstance(value, str) and isinstance(value, Sequence):
+        return list(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -105,5 +105,5 @@ async def patiently(ask: Callable[[], Awaitable[Answer]], log: logging.Logger, l
             return await ask()
         except PASSING as error:
             wait = backoff.next_wait(error)
-            log.warning("The homeserver doesn't answer as it should (%s). Trying again in %.0f s.", error, wait)
+            log.warning("The homeserver isn't answering properly (%s). Trying again in %.0f s.", error, wait)
             await asyncio.sleep(wait)

@@ -187,7 +187,7 @@ class Sync:
             if self._user_id in _list(_object(answer.get("device_lists")).get("changed")):
                 await self._own_keys_changed()
         except HomeserverError as error:
-            self._log.warning("Couldn't look after the encryption keys: %s", error)
+            self._log.warning("Couldn't update the encryption keys: %s", error)
 
     async def _batch(self, answer: Mapping[str, Any], since: str | None) -> SyncBatch:
         rooms = _object(answer.get("rooms"))
@@ -218,7 +218,7 @@ class Sync:
         for each in raw:
             event = parse(each, room_id)
             if event is None:
-                self._log.info("Dropped something in the timeline of %s that is no event.", room_id)
+                self._log.info("Ignored something in the timeline of %s that isn't an event.", room_id)
                 continue
             if event.event_id in events:
                 continue
@@ -247,7 +247,7 @@ class Sync:
             except BadToken:
                 raise
             except (Refused, ValueError) as error:
-                self._log.warning("What was said in %s meanwhile can't be read: %s", room_id, error)
+                self._log.warning("Couldn't fetch what was sent to %s in the meantime: %s", room_id, error)
                 break
             newest_first += _list(page.get("chunk"))
             end = page.get("end")
@@ -272,7 +272,7 @@ class Sync:
             ):
                 event_id = event.get("event_id")
                 return Invite(room_id, event["sender"], str(event_id) if _is_text(event_id) else "")
-        self._log.info("An invitation to %s doesn't say who invited; it is ignored.", room_id)
+        self._log.info("Ignored an invitation to %s that doesn't say who sent it.", room_id)
         return None
 
 

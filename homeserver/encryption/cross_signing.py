@@ -188,7 +188,7 @@ class CrossSigning:
             if error.errcode:  # a dead token; asking for authentication carries no error code
                 raise
         else:
-            self._log.info("Made the bot's cross-signing identity (%s).", seeds.master.public)
+            self._log.info("Created the bot's cross-signing identity (%s).", seeds.master.public)
             return True
         if self._password is None:
             return False
@@ -200,7 +200,7 @@ class CrossSigning:
             if not error.errcode:
                 return False  # the homeserver wants something else than a password
             raise
-        self._log.info("Made the bot's cross-signing identity (%s).", seeds.master.public)
+        self._log.info("Created the bot's cross-signing identity (%s).", seeds.master.public)
         return True
 
     async def _sign(self, seeds: Seeds, answer: Mapping[str, Any]) -> None:

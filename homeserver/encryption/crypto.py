@@ -144,7 +144,7 @@ class Crypto:
                     raise
                 # This store is older than what the homeserver has (a backup was put back). Go on to further ids, and
                 # take those keys away, or the next who use them couldn't be read.
-                self._log.warning("The homeserver has one-time keys that aren't here; making new ones instead.")
+                self._log.warning("The homeserver has one-time keys that are missing here; creating new ones.")
                 machine.account.mark_keys_as_published()
                 machine.save_account()
                 if attempt == 0:

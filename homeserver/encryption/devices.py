@@ -98,7 +98,9 @@ class Directory:
             owner = read_owner(answer, user_id)
             strange = self._learn(user_id, owner.devices)
             if strange:
-                self._log.warning("Devices of %s show other keys than before: %s", user_id, ", ".join(sorted(strange)))
+                self._log.warning(
+                    "The keys of these devices of %s have changed: %s", user_id, ", ".join(sorted(strange))
+                )
                 devices = {name: device for name, device in owner.devices.items() if name not in strange}
                 owner = Owner(devices, owner.identity_key, owner.self_signing_key)
             self._owners[user_id] = owner

@@ -49,9 +49,20 @@ async def change_user(asked: Asked) -> Json:
 
 @route("GET", f"{_ADMIN}/v3/users")
 async def find_users(asked: Asked) -> Json:
-    name, limit = asked.query["name"].lower(), int(asked.query["limit"])
-    found = [a for a in asked.server.accounts.values() if name in a.user_id[1:].partition(":")[0]]
-    return {"users": [{"name": account.user_id} for account in found[:limit]], "total": len(found)}
+    """The newest first; by name or display name, where one is asked for."""
+    query, name = asked.query, asked.query.get("name", "").lower()
+    found = [
+        account
+        for account in asked.server.accounts.values()
+        if name in account.user_id[1:].partition(":")[0] or name in (account.displayname or "").lower()
+        if not (account.deactivated and query.get("deactivated") == "false")
+        if account.admin or query.get("admins") != "true"
+    ]
+    found.sort(key=lambda account: account.created_ts, reverse=True)
+    start, limit = int(query.get("from", "0")), int(query["limit"])
+    shown = [{"name": a.user_id, "creation_ts": a.created_ts, "admin": a.admin} for a in found[start : start + limit]]
+    page: Json = {"users": shown, "total": len(found)}
+    return {**page, "next_token": str(start + limit)} if len(found) > start + limit else page
 
 
 @route("GET", f"{_ADMIN}/v2/users/{{}}/devices")

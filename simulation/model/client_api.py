@@ -35,6 +35,15 @@ async def encryption(asked: Asked) -> Json:
     return event.content
 
 
+@route("GET", f"{_V3}/rooms/{{}}/state/{{}}/{{}}")
+async def state_event(asked: Asked) -> Json:
+    """One of the room's state events: its content, or with `format=event` the whole of it."""
+    event = _seen_state(asked)[1].get((asked.ids[1], asked.ids[2]))
+    if event is None:
+        raise Refused(404, "M_NOT_FOUND", "Event not found.")
+    return event.shown() if asked.query.get("format") == "event" else event.content
+
+
 @route("GET", f"{_V3}/rooms/{{}}/members")
 async def members(asked: Asked) -> Json:
     found = [event for (kind, _), event in _seen_state(asked)[1].items() if kind == "m.room.member"]

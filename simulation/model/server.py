@@ -127,6 +127,7 @@ class Server:
         if state_key is not None:
             before = room.state.get((event_type, state_key))
             event.prev_content = before.content if before else None
+            event.replaces_state = before.event_id if before else None
             room.state[event_type, state_key] = event
             if event_type == "m.room.member":
                 if event.membership in ("leave", "ban"):

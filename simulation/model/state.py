@@ -90,6 +90,7 @@ class Event:
     redacts: str | None = None
     redacted: bool = False
     prev_content: Json | None = None
+    replaces_state: str | None = None
     txn_id: str = ""
 
     def shown(self) -> Json:
@@ -107,7 +108,7 @@ class Event:
         if self.redacts is not None:
             shown["redacts"] = self.redacts
         if self.prev_content is not None:
-            shown["unsigned"] = {"prev_content": self.prev_content}
+            shown["unsigned"] = {"prev_content": self.prev_content, "replaces_state": self.replaces_state}
         return shown
 
     @property

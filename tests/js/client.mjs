@@ -31,7 +31,7 @@ const CHANGES = [
     sdk.MatrixEventEvent.Replaced,
 ];
 
-export class Device {
+export class Program {
     #client;
     #session; // what createClient needs to be this device again
     #isolation;

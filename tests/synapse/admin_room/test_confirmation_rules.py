@@ -70,6 +70,7 @@ async def test_four_eyes(scene: MakeScene) -> None:
     other = await stage.add_moderator()
     prompt = await prompted(stage, await stage.account("spammer"))
     assert "Another moderator must confirm." in prompt.body
+    assert f"Asked by {stage.moderator.user_id}" in prompt.body
     await prompt.react("✅")
     await prompt.hears(f"{prompt.reference}: another moderator must confirm it.")
     assert OPEN in await prompt.status()

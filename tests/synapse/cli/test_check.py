@@ -326,3 +326,21 @@ async def test_warnings_of_the_settings(stage: Stage, look: Check) -> None:
     assert code == 0
     line(output, "!", "self_service.grace_period is 0s")
     line(output, "!", "moderators.allow_remote is true")
+
+
+async def test_too_many_log_ins(fresh_homeserver: Callable[..., Awaitable[Homeserver]]) -> None:
+    """Checked again and again before the bot ever ran, on a server with its own limits: it isn't said to be
+    unreachable, but how long to wait, and why."""
+    homeserver = await fresh_homeserver(real_rate_limits=True)
+    await homeserver.register("lethe", "a long password", True)
+    bot = Lethe(homeserver.base_url, "@lethe:lethe.test", "a long password", "!any:lethe.test")
+    try:
+        for _ in range(12):
+            code, output = await bot.command("check")
+            assert code == 1
+            if "its rate limit" in output:
+                break
+        found = line(output, "✗", "takes no further log-in or request for")
+        assert "Until the bot has run once, each check logs in" in found
+    finally:
+        await bot.close()

@@ -192,6 +192,15 @@ async def test_a_terminal_is_asked_for_what_no_option_says(place: Place) -> None
     assert "of-alice" not in output
 
 
+async def test_a_mistyped_moderator_is_asked_for_again(place: Place) -> None:
+    """On a terminal, a name that nobody has ends nothing: the right one makes the room."""
+    options = ("--admin", "@alice:lethe.test", "--admin-password-file", str(place.password), "--bot", "lethe")
+    typed = {"Moderators": "bobb @bob:", "Moderators, who": "bobb", "Moderators, who may": "bob"}
+    code, output = await place.init(*options, terminal=typed)
+    assert code == 0, output
+    assert "There is no account @bobb:lethe.test" in output and "invited @bob:lethe.test" in output
+
+
 async def test_an_account_that_is_there_is_taken_only_when_told(place: Place) -> None:
     """It isn't touched without `--take-over`, and nothing is left; with it, it gets a new password and no old session
     lives on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 
 from sandbox.client import Person
 from sandbox.homeserver import CallFailed
+from sandbox.proxy import Proxy, answer
 from sandbox.scene import Scene
 from sandbox.timeline import Seen
 from tests.support.admin_room import pill, read_only
@@ -456,3 +458,24 @@ async def test_a_restart_during_the_grace_period_and_in_the_middle_of_it_all(ins
     await receipt(stage)
     await gone(stage, person)
     assert [request["state"] for request in requests(stage)] == ["done"]
+
+
+async def test_a_homeserver_that_is_away_on_the_day_before_costs_nobody_their_day(
+    inside: MakeInside, proxy: Proxy
+) -> None:
+    """The bot runs on, and nobody could read a reminder: it comes once the homeserver is back, after the date, and the
+    person has a day from then on."""
+    stage, bot = await inside(homeserver={"url": proxy.base_url}, self_service={"grace_period": "7d"})
+    person = await stage.person("leaver")
+    talk = await Talk.begin(stage, person)
+    await talk.confirmed()
+    away = proxy.on("*", "/", answer(502, {}))
+    await away.hit()
+    bot.clock.ahead += 8 * DAY
+    await asyncio.sleep(3)
+    away.lift()
+    await talk.hears("Reminder: your account")
+    assert states(stage) == ["scheduled"] and not (await stage.user(person.user_id))["deactivated"]
+    await bot.pass_time(25 * HOUR)
+    await talk.hears(BEGINS)
+    await gone(stage, person)

@@ -18,8 +18,9 @@ import pytest_asyncio
 from homeserver.client.credentials import KEYS
 from removal.incoming import DeviceTrust
 from sandbox.homeserver import Homeserver
-from sandbox.js_person import Isolation, JsPerson, Opinion, Shown, why_not
+from sandbox.js_person import Isolation, JsPerson, Opinion, Shown
 from sandbox.lethe import Lethe
+from sandbox.node import why_not
 from sandbox.scene import Scene
 from tests.conftest import People
 from tests.support.bare_client import Bot

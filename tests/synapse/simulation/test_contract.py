@@ -7,13 +7,14 @@ import json
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from homeserver.accounts.models import REDACTION
+from homeserver.accounts.search import AccountSearch
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, HomeserverError
 from homeserver.client.rooms import Rooms
@@ -259,8 +260,42 @@ async def rights_and_strangers(side: Side) -> list[Any]:
     return found
 
 
+async def lists_and_times(side: Side) -> list[Any]:
+    """What a wave asks for: the list of accounts, and since when somebody is what they are in a room."""
+    finder, rooms, found = AccountSearch(side.admin), Rooms(side.admin), list[Any]()
+    page = await finder.page("0", side.person_id[1:].partition(":")[0])
+    found.append(([(user.name, user.admin) for user in page.users], page.total, page.next_token))
+    found.append((await finder.page("0", "nobody-is-called-this")).users)
+    found.append(await finder.total() >= 3)
+    found.append(side.admin_id in await finder.admins() and side.person_id not in await finder.admins())
+    room_id = await side.room(side.person, invite=[side.admin_id, side.other_id])
+    for api in (side.admin, side.other):
+        await api.call("POST", f"{V3}/rooms/{{}}/join", room_id, json={})
+    path = f"{V3}/rooms/{{}}/state/m.room.power_levels/"
+    levels = await side.person.call("GET", path, room_id)
+    levels = {**levels, "users": {side.person_id: 100, side.other_id: 50}}
+    await told(side.person.call("PUT", path, room_id, json=levels))
+
+    def joined(content: Mapping[str, Any]) -> bool:
+        return content.get("membership") == "join"
+
+    def powerful(content: Mapping[str, Any]) -> bool:
+        return bool(content.get("users", {}).get(side.other_id, 0) >= 50)
+
+    for kind, key, holds in (("m.room.member", side.other_id, joined), ("m.room.power_levels", "", powerful)):
+        since = await rooms.true_since(room_id, kind, key, holds, 0)
+        found.append(since is not None and abs(since - time.time_ns() // 1_000_000) < 60_000)
+    found.append(await rooms.true_since(room_id, "m.room.power_levels", "", lambda content: False, 0))
+    event = await side.admin.call("GET", path, room_id, params={"format": "event"})
+    found.append((event["type"], event["state_key"], event["content"]["users"][side.other_id]))
+    found.append(isinstance(event["unsigned"]["replaces_state"], str))
+    found.append(await told(side.admin.call("GET", f"{V3}/rooms/{{}}/state/m.room.topic/", room_id)))
+    return found
+
+
 @pytest.mark.parametrize(
-    "script", [messages_and_reactions, coming_and_going, what_sync_brings, a_removal, rights_and_strangers],
+    "script",
+    [messages_and_reactions, coming_and_going, what_sync_brings, a_removal, rights_and_strangers, lists_and_times],
     ids=lambda script: script.__name__,
 )  # fmt: skip
 async def test_the_model_answers_as_the_homeserver(

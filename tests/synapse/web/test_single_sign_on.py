@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.homeserver import Homeserver
-from sandbox.js_person import why_not
+from sandbox.node import why_not
 from sandbox.openid import OpenIdProvider
 from sandbox.synapse_process import free_port
 from tests.support.browser import Visitor, link_of, page_settings

@@ -335,7 +335,7 @@ async def test_the_audit_has_who_what_when_and_why(book: Book) -> None:
         await unit.apply(request, StepDone(Step.SNAPSHOT, {"room_count": 3, "rooms": ["!secret:example.org"]}))
     asked, confirmed, done = await book.audit()
     assert (asked.ts, asked.actor, asked.target, (asked.personal or {})["why"]) == (NOW, MODERATOR, SPAMMER, "spam")
-    assert asked.public == {"kind": "moderation", "erase": True, "redact": False, "media": "keep"}
+    assert asked.public == {"kind": "moderation", "aim": "remove", "erase": True, "redact": False, "media": "keep"}
     assert (confirmed.action, confirmed.actor) == ("Confirmed", SECOND_MODERATOR)
     assert confirmed.public == {"state": "running", "trust": "signed", "event_id": "$yes"}
     assert done.public == {"state": "running", "step": "snapshot", "room_count": 3}

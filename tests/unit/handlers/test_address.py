@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.admin_room.commands import for_admin_room
@@ -130,7 +130,6 @@ def test_an_edit_into_an_addressed_command_is_an_edit() -> None:
     assert (found.command, found.words, found.is_edit) == ("deactivate", (), True)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(["Lethe", "@", "lethe:test", ":", " ", "!", "help", "\u2068", "<b>", "&"])

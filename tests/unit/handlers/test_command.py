@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.command import (
@@ -102,7 +102,6 @@ LOCALPARTS = st.text(
 SERVERS = st.sampled_from(["test", "matrix.test:8448", "[::1]:80", "192.0.2.1"])
 
 
-@settings(deadline=None)
 @given(LOCALPARTS, SERVERS, st.text(max_size=12), st.sampled_from(["typed", "address", "uri", "pill"]))
 def test_an_account_comes_back_as_it_was_written(localpart: str, server: str, name: str, way: str) -> None:
     """For every Matrix ID, historical ones included, each way to write it reads back that very id."""
@@ -245,7 +244,6 @@ def test_where_it_is_not_clear_who_was_meant_nobody_is_named(typed: str) -> None
     assert refused(f"!deactivate {typed}").nearest == ""
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_whoever_is_named_could_be_typed_like_that(text: str) -> None:
     """Of anything that somebody may type, what is offered is a whole Matrix ID and not what was typed."""
@@ -403,7 +401,6 @@ def test_anything_else_is_no_moment(typed: str) -> None:
         parse_moment(typed)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**8))
 def test_a_length_of_time_comes_back_as_it_was_written(seconds: int) -> None:
     """What is written out reads back as the same length."""
@@ -450,7 +447,6 @@ RAMBLING = st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join)
 COMMANDS = st.sampled_from([DEACTIVATE, STATUS, HANDOVER, REFUSE])
 
 
-@settings(deadline=None)
 @given(COMMANDS, RAMBLING, st.none() | RAMBLING)
 def test_any_message_is_parsed_or_refused(command: Command, body: str, html: str | None) -> None:
     """Parsing never raises, and what it understood holds exactly what the declaration requires."""
@@ -461,7 +457,6 @@ def test_any_message_is_parsed_or_refused(command: Command, body: str, html: str
         assert required <= found.values.keys() <= declared
 
 
-@settings(deadline=None)
 @given(RAMBLING, st.booleans())
 def test_nothing_but_the_arguments_place_names_a_target(rambling: str, quoted: bool) -> None:
     """Whatever a reason holds, mentions say, or a reply quotes: the target is the one at the argument's place."""
@@ -478,7 +473,6 @@ def test_nothing_but_the_arguments_place_names_a_target(rambling: str, quoted: b
     assert isinstance(found, UsageError) or found.user("user") == SPAMMER
 
 
-@settings(deadline=None)
 @given(RAMBLING)
 def test_no_display_name_names_a_target(name: str) -> None:
     """Whatever somebody calls themselves, their pill means them, or nobody where the name is another full Matrix ID."""

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.links import Link, LinkKind, parse_link
@@ -347,14 +347,12 @@ FRAGMENTS = st.sampled_from(
 TEXTS = st.lists(FRAGMENTS | st.text(max_size=3), max_size=14).map("".join)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), ANY))
 def test_content_of_any_shape_is_read_or_passed_over(content: dict[str, Any]) -> None:
     """No content raises."""
     assert isinstance(read(content, "!"), Message | None)
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS, st.booleans())
 def test_texts_of_any_kind_are_read(body: str, html: str, reply: bool) -> None:
     """No pair of texts raises, and every word holds something or was quoted or linked."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import config
@@ -377,7 +377,6 @@ SCALARS = (
 NAMES = st.sampled_from(["homeserver", "moderators", "users", "url", "password", "data_dir", "audit", "x"]) | SCALARS
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         SCALARS,

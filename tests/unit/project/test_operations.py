@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
 import pytest
 
 import bot
+from cli import init_answers
 from config import VERSION, keys
 from engine.metrics import Metrics
+from handlers.admin_room.commands import for_admin_room
 from handlers.direct.commands import for_direct_messages
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,3 +70,29 @@ def test_the_changelog_knows_this_version() -> None:
     """The newest entry is what `--version` says."""
     log = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert re.findall(r"^## (\S+)", log, re.MULTILINE)[0] == VERSION
+
+
+def test_commands_on_the_moderators_page_exist() -> None:
+    """With their options; and it fits on one screen of a desk."""
+    page = (ROOT / "docs/moderators.md").read_text("utf-8")
+    known = {
+        command.name: {option.shown.split()[0] for option in command.options} for command in for_admin_room("!").all
+    }
+    named = re.findall(r"`!([a-z]+)([^`]*)`", page)
+    assert len(named) > 15 and {name for name, _ in named} <= set(known)
+    options = set().union(*known.values())
+    assert set(re.findall(r"--[a-z][a-z-]+", page)) <= options
+    assert len(page.splitlines()) <= 50
+
+
+def test_the_sketch_of_a_role_fits_the_project() -> None:
+    """The options of `init`, the container's user and directory, the exit codes that no restart helps."""
+    page = (ROOT / "deploy/matrix-docker-ansible-deploy.md").read_text("utf-8")
+    container = (ROOT / "deploy/Dockerfile").read_text("utf-8")
+    assert "--uid 10001" in container and page.count('"10001"') == 2 and "VOLUME /data" in container
+    assert f"RestartPreventExitStatus={bot.EXIT_DEAD_TOKEN} {bot.EXIT_ANOTHER_RUNS}\n" in page
+    asked = page.partition("localhost/lethe init")[2].partition("changed_when")[0]
+    parser = argparse.ArgumentParser()
+    init_answers.add_options(parser)
+    known = {option for action in parser._actions for option in action.option_strings} | {"--config"}
+    assert set(re.findall(r"(?<!-)--[a-z-]+", asked)) <= known

@@ -429,6 +429,21 @@ def test_an_account_that_is_shown_as_active_is_not_closed() -> None:
 
 
 # --- the clock -------------------------------------------------------------------------------------------------------
+
+HEARD = TimePassed(NOW + 400 * DAY)
+"""All that was sent has been received."""
+
+
+def test_nobody_is_reminded_while_the_homeserver_is_away() -> None:
+    """The reminder couldn't be read: it comes once the homeserver is heard again, and a day is left from then on."""
+    request = play(own(rules=Rules(grace_ms=7 * DAY)), OWN_YES)
+    remind_ts = NOW + 6 * DAY
+    for now in (remind_ts, remind_ts + DAY, remind_ts + 9 * DAY):
+        assert decide(request, TimePassed(remind_ts - 1), now).refusal == "not_yet"
+    reminded = decide(request, TimePassed(remind_ts + 9 * DAY), remind_ts + 9 * DAY)
+    assert (reminded.say, reminded.request.due_ts) == (("reminder",), remind_ts + 10 * DAY)
+
+
 def test_it_begins_after_the_grace_period_and_not_before_the_time_asked_for() -> None:
     """The later of the two counts, and the grace period begins when the last one agreed."""
     rules = Rules(grace_ms=7 * DAY)
@@ -436,7 +451,7 @@ def test_it_begins_after_the_grace_period_and_not_before_the_time_asked_for() ->
     assert play(own(rules=rules, at_ts=NOW + 30 * DAY), OWN_YES).due_ts == NOW + 30 * DAY
     approving = play(own(rules=replace(rules, needs_approval=True)), OWN_YES)
     assert play(approving, Approved(MODERATOR), now=NOW + 3 * DAY).due_ts == NOW + 10 * DAY
-    assert decide(play(own(rules=rules), OWN_YES), TimePassed(0), NOW + 7 * DAY - 1).request.state is State.SCHEDULED
+    assert decide(play(own(rules=rules), OWN_YES), HEARD, NOW + 7 * DAY - 1).request.state is State.SCHEDULED
 
 
 @pytest.mark.parametrize("grace_ms", [0, DAY])
@@ -444,7 +459,7 @@ def test_a_persons_own_removal_is_announced_to_them_before_it_begins(grace_ms: i
     """The departure notice goes out whether there is a grace period or none."""
     decision = decide(own(rules=Rules(grace_ms=grace_ms)), OWN_YES, NOW)
     if grace_ms:
-        decision = decide(decision.request, TimePassed(0), NOW + grace_ms)
+        decision = decide(decision.request, HEARD, NOW + grace_ms)
     assert (decision.request.state, decision.say) == (State.RUNNING, ("departure",))
 
 
@@ -452,8 +467,8 @@ def test_a_reminder_comes_a_day_before_once() -> None:
     """Where more than a day was left at the start; a shorter wait needs no reminder."""
     request = in_state(State.SCHEDULED)
     assert reminder_ts(request) == wake_ts(request) == NOW + 2 * DAY
-    assert decide(request, TimePassed(0), NOW + 2 * DAY - 1).refusal == "not_yet"
-    reminded = decide(request, TimePassed(0), NOW + 2 * DAY)
+    assert decide(request, HEARD, NOW + 2 * DAY - 1).refusal == "not_yet"
+    reminded = decide(request, HEARD, NOW + 2 * DAY)
     assert (reminded.request.state, reminded.say) == (State.SCHEDULED, ("reminder",))
     assert (reminder_ts(reminded.request), wake_ts(reminded.request)) == (None, NOW + 3 * DAY)
     assert reminder_ts(play(moderation(at_ts=NOW + DAY), YES)) is None
@@ -464,23 +479,23 @@ def test_a_person_has_a_day_after_a_reminder_that_came_late(late: int) -> None:
     """The bot was down the day before: the reminder names the new date, a day from now, and only then it begins."""
     request = play(own(rules=Rules(grace_ms=7 * DAY)), OWN_YES)
     now = NOW + 6 * DAY + late
-    reminded = decide(request, TimePassed(0), now)
+    reminded = decide(request, HEARD, now)
     assert (reminded.request.state, reminded.request.due_ts, reminded.say) == (
         State.SCHEDULED,
         now + DAY,
         ("reminder",),
     )
-    assert decide(reminded.request, TimePassed(0), now + DAY - 1).refusal == "not_yet"
-    assert decide(reminded.request, TimePassed(0), now + DAY).request.state is State.RUNNING
+    assert decide(reminded.request, HEARD, now + DAY - 1).refusal == "not_yet"
+    assert decide(reminded.request, HEARD, now + DAY).request.state is State.RUNNING
 
 
 def test_a_date_stays_where_nobody_waits_for_the_reminder() -> None:
     """A moderator's removal, a setting that says so, and a reminder in time."""
     own_rules = Rules(grace_ms=3 * DAY, wait_for_reminder=False)
     for request in (in_state(State.SCHEDULED), play(own(rules=own_rules), OWN_YES)):
-        assert decide(request, TimePassed(0), NOW + 4 * DAY).request.state is State.RUNNING
+        assert decide(request, HEARD, NOW + 4 * DAY).request.state is State.RUNNING
     request = play(own(rules=Rules(grace_ms=3 * DAY)), OWN_YES)
-    assert decide(request, TimePassed(0), NOW + 2 * DAY + MINUTE).request.due_ts == NOW + 3 * DAY
+    assert decide(request, HEARD, NOW + 2 * DAY + MINUTE).request.due_ts == NOW + 3 * DAY
 
 
 def test_a_late_approval_with_a_short_grace_period_brings_no_reminder_at_once() -> None:

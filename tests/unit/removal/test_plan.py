@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from removal.plan import SPECS, STEPS, Kind, Media, Options, Proof, Step, proofs_for, steps_for
+from removal.plan import SPECS, STEPS, Aim, Kind, Media, Options, Proof, Step, proofs_for, steps_for
 
 OPTIONS = st.builds(
     Options,
@@ -91,9 +93,33 @@ def test_each_option_promises_its_own_proofs(options: Options, added: set[Proof]
     assert {Proof.DEACTIVATED, Proof.NO_DEVICES, Proof.NO_ROOMS, Proof.NOT_SUSPENDED} <= always
 
 
+@pytest.mark.parametrize(
+    ("options", "steps", "proofs"),
+    [
+        (Options(aim=Aim.REDACT, redact=True), {Step.REDACT}, {Proof.REDACTED}),
+        (Options(aim=Aim.MEDIA, media=Media.DELETE), {Step.MEDIA}, {Proof.NO_MEDIA}),
+        (Options(aim=Aim.MEDIA, media=Media.QUARANTINE), {Step.MEDIA}, {Proof.MEDIA_QUARANTINED}),
+        (Options(aim=Aim.REACTIVATE), {Step.REACTIVATE}, {Proof.ACTIVE}),
+    ],
+)
+def test_a_rung_does_one_thing_and_promises_that(options: Options, steps: set[Step], proofs: set[Proof]) -> None:
+    """It looks first and reads back last; nothing else of a removal comes with it."""
+    assert set(steps_for(Kind.MODERATION, options)) == {Step.SNAPSHOT, Step.VERIFY} | steps
+    assert set(proofs_for(options)) == proofs
+
+
+def test_what_older_versions_stored_is_a_removal() -> None:
+    """Options from before there were rungs, and those of today, are read as they were meant."""
+    old = {"erase": True, "redact": False, "media": "keep", "forget_sso": False, "handover": [["*", "@a:b.c"]]}
+    assert Options.from_dict(old) == Options(erase=True, handover=(("*", "@a:b.c"),))
+    new = Options(aim=Aim.REDACT, redact=True, rooms=("!a:b.c",), since_ts=7)
+    assert Options.from_dict(asdict(new)) == new
+
+
 def test_every_proof_is_promised_by_some_plan() -> None:
     """A proof that nothing promises would never be read."""
     plans = [Options(True, True, media, True, clear_marks=True) for media in Media]
+    plans += [Options(aim=aim) for aim in Aim]
     assert {proof for plan in plans for proof in proofs_for(plan)} == set(Proof)
 
 

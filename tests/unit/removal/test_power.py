@@ -250,6 +250,42 @@ def test_a_room_that_says_nothing_reads_safely() -> None:
         assert state.joined() == frozenset()
 
 
+def test_each_kind_of_message_has_its_own_level() -> None:
+    """And the others the default one."""
+    power = Power.from_state([create("11"), levels(events={"m.room.message": 25}, events_default=5)])
+    assert (power.needed_for_message("m.room.message"), power.needed_for_message("m.reaction")) == (25, 5)
+
+
+def test_a_room_that_names_no_version_is_of_the_first() -> None:
+    """So the specification has it. One that names something else than a text is of none."""
+    assert Power.from_state([create(None), levels()]).room_version == "1"
+    assert Power.from_state([create(None, room_version=12), levels()]).room_version == ""
+
+
+def test_a_version_of_four_digits_is_unknown() -> None:
+    """Nobody stands above all there: power that can't be told is not given."""
+    assert Power.from_state([create("120"), levels()]).creators == {FOUNDER}
+    assert Power.from_state([create("1200"), levels()]).creators == frozenset()
+
+
+def test_in_a_room_without_levels_only_a_person_is_its_founder() -> None:
+    """What is no Matrix ID has no power."""
+    for version in ("1", "11"):
+        nobody = event("m.room.create", {"room_version": version, "creator": "founder"}, sender="founder")
+        assert Power.from_state([nobody]).users == {}
+        assert Power.from_state([create(version)]).users == {FOUNDER: 100}
+
+
+def test_old_rooms_have_levels_written_as_text() -> None:
+    """Those that an event needs, too; of up to 300 digits."""
+    for version, needed in (("9", 25), ("10", math.inf)):
+        power = Power.from_state([create(version), levels(events_default="25", events={"m.room.name": "25"})])
+        assert power.needed_for_message("m.room.message") == power.needed_for_state("m.room.name") == needed
+    for digits, level in ((300, 10**300 - 1), (301, 0)):
+        power = Power.from_state([create("9"), levels(users={OTHER: "9" * digits})])
+        assert power.of(OTHER) == level
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([FOUNDER, OTHER]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from removal.facts import Facts
 from removal.ids import InvalidUserID
+from removal.plan import Options
 from removal.protection import Refusal, Surroundings, refuse_account, refuse_name, refuse_own
 
 AROUND = Surroundings(
@@ -97,8 +98,8 @@ def test_refusals_by_the_accounts_state(
     facts: Facts | None, erase: bool, moderation: Refusal | None, own: Refusal | None
 ) -> None:
     """What the homeserver says of the account decides; a moderator may remove what a person may not ask for."""
-    assert refuse_account(facts, erase=erase) is moderation
-    assert refuse_account(facts, erase=erase, own=True) is own
+    assert refuse_account(facts, Options(erase=erase)) is moderation
+    assert refuse_account(facts, Options(erase=erase), own=True) is own
 
 
 FLAGS = st.fixed_dictionaries(
@@ -111,7 +112,7 @@ def test_a_server_admin_or_an_application_services_account_is_never_removed(
     flags: dict[str, bool], erase: bool, own: bool
 ) -> None:
     """Whatever else is true of them."""
-    refusal = refuse_account(Facts(**flags), erase=erase, own=own)  # type: ignore[arg-type] # all are booleans
+    refusal = refuse_account(Facts(**flags), Options(erase=erase), own=own)  # type: ignore[arg-type] # all are booleans
     if flags["admin"] or flags["appservice"]:
         assert refusal in (Refusal.SERVER_ADMIN, Refusal.APPSERVICE)
 
@@ -120,5 +121,5 @@ def test_a_server_admin_or_an_application_services_account_is_never_removed(
 def test_what_is_refused_to_a_moderator_is_refused_to_the_person_too(flags: dict[str, bool], erase: bool) -> None:
     """The self-service only ever adds refusals."""
     facts = Facts(**flags)  # type: ignore[arg-type] # all are booleans
-    if refuse_account(facts, erase=erase) is not None:
-        assert refuse_account(facts, erase=erase, own=True) is not None
+    if refuse_account(facts, Options(erase=erase)) is not None:
+        assert refuse_account(facts, Options(erase=erase), own=True) is not None

@@ -23,7 +23,7 @@ from handlers.account_list import ListProblem
 from handlers.command import Kind as OptionKind
 from handlers.command import Option, Problem, UsageError, Why
 from removal.facts import Facts
-from removal.plan import Kind, Media, Options, Step
+from removal.plan import Aim, Kind, Media, Options, Step
 from removal.protection import Refusal
 from removal.request import UNCONFIRMED, WAITING, Request, Rules, State, StepRecord, StepState
 from removal.wave import MemberState, Wave, WaveNoChange, WaveState
@@ -71,8 +71,17 @@ def requests_with(h: str, kind: Kind) -> list[Request]:
         for reply in (True, False)
         for other in (True, False)
     ]
+    rungs = [
+        replace(in_state(state), kind=kind, options=options)
+        for state in (State.AWAITING_CONFIRMATION, State.BLOCKED, State.DONE, State.CANCELLED, State.FAILED)
+        for options in (
+            Options(aim=Aim.REDACT, redact=True, rooms=("!" + h,), since_ts=NOW),
+            Options(aim=Aim.MEDIA, media=Media.QUARANTINE),
+            Options(aim=Aim.REACTIVATE),
+        )
+    ]
     asking = [own(kind=kind, state=State.ASKING, questions=(question,)) for question in ("erase", "media")]
-    return [filled(request, h) for request in (*plain_ones, *confirming, *asking)]
+    return [filled(request, h) for request in (*plain_ones, *confirming, *rungs, *asking)]
 
 
 @cache
@@ -389,6 +398,14 @@ def test_plain_text_reads_like_the_formatted_one() -> None:
     assert "\n@spammer:example.org\nName: “Spam <b>Mer</b>”\n" in body
     assert "\n\nWhat would happen, and what would stay\n 1. Records what will go" in body
     assert "\n  * Copies on other servers stay." in body
+
+
+def test_a_space_between_two_elements_stays() -> None:
+    """Only the ends of a template's lines are taken out: what people read apart stays apart, in HTML and plain text."""
+    done = in_state(State.DONE)
+    outcome = TEXTS.render(Template.OUTCOME, r=done, what="done", head="a" * 64, changed=())
+    assert f"</span> <code>{done.target_id}</code>" in outcome.formatted_body
+    assert f"✓ {done.target_id} is deactivated" in outcome.body
 
 
 def test_every_word_of_a_decision_is_heard_by_somebody() -> None:

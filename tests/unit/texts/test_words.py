@@ -24,7 +24,7 @@ from removal.facts import Facts, changed_meanwhile
 from removal.lifecycle import (
     NoChange,
 )
-from removal.plan import Media, Proof, Step
+from removal.plan import Aim, Media, Proof, Step
 from removal.protection import Refusal
 from removal.request import Question, State, StepState
 from tests.support.all_decisions import decisions
@@ -63,6 +63,11 @@ def no_changes() -> set[str]:
 
 
 EXPECTED: dict[Group, set[str]] = {
+    "aim": set(Aim),
+    "aim_done": set(Aim),
+    "aim_failed": set(Aim),
+    "aim_undo": set(Aim),
+    "aim_stays": {aim for aim in Aim if aim is not Aim.REMOVE},
     "step": set(Step),
     "step_name": set(Step),
     "result": set(Step),
@@ -88,12 +93,16 @@ EXPECTED: dict[Group, set[str]] = {
     "rung": {rung.name for rung in RUNGS},
     "topic": {command.topic for command in MODERATORS} - {""},
 }
-CHECKING = ("cli/check.py", "cli/machine.py", "cli/findings.py")
+CHECKING = ("cli/check.py", "cli/machine.py", "cli/findings.py", "cli/try_mas.py")
 LITERALS: dict[Group, tuple[str, ...]] = {
     "remedy": ("engine/failures.py", "engine/redaction.py", "engine/steps.py"),
     "check": CHECKING,
     "check_remedy": CHECKING,
-    "option_problem": ("handlers/admin_room/deactivate.py", "handlers/admin_room/audit.py"),
+    "option_problem": (
+        "handlers/admin_room/deactivate.py",
+        "handlers/admin_room/audit.py",
+        "handlers/admin_room/asked_rungs.py",
+    ),
     "audit": ("cli/audit.py",),
     "page_problem": ("web/account.py", "web/asking.py", "web/log_in.py", "web/server.py"),
     "rung_problem": ("handlers/admin_room/ladder.py", "handlers/admin_room/look.py"),
