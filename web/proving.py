@@ -87,9 +87,16 @@ class Proving:
     async def _end(self, session: Session) -> None:
         try:
             await person.end(self._api, session)
-        except StillThere:
-            await self._accounts.end_device(session.user_id, session.device_id)
+        except (StillThere, Refused, RateLimited):
+            # Not an answer to the log-in, which went well: without this the person would read that it failed.
+            await self._end_as_admin(session)
         await self._seen_gone(session.user_id, session.device_id)
+
+    async def _end_as_admin(self, session: Session) -> None:
+        try:
+            await self._accounts.end_device(session.user_id, session.device_id)
+        except (Refused, RateLimited) as error:
+            raise StillThere(f"the device {session.device_id} of {session.user_id} is still there: {error}") from None
 
     async def _seen_gone(self, user_id: str, device_id: str) -> None:
         if device_id in await self._accounts.devices(user_id):
