@@ -62,7 +62,7 @@ async def test_check_says_that_all_is_well(scene: MakeScene) -> None:
     stage = await scene()
     code, output = await stage.bot.command("check")
     assert code == 0, output
-    assert stage.mas.access.url in output and "lets me in" in output and "✗" not in output
+    assert stage.mas.access.url in output and "is open to the bot" in output and "✗" not in output
 
 
 async def test_a_wrong_secret_is_told(scene: MakeScene) -> None:
@@ -97,7 +97,7 @@ async def test_a_token_from_a_file(scene: MakeScene, stand_in: StandInMas, tmp_p
     file.chmod(0o600)
     stage.bot.configure(homeserver={"mas": {"token_file": str(file)}})
     _, output = await stage.bot.command("check")
-    assert "lets me in" in output
+    assert "is open to the bot" in output
     file.write_text("mpt_dead\n")
     code, output = await stage.bot.command("check")
     assert code == 1
