@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
+from config import VERSION
 from handlers.command import Argument, Command, Kind, Option
 from handlers.context import Context, ModeratorCommand
 from homeserver.client.api import NotFound
@@ -16,7 +15,6 @@ from removal.protection import Refusal
 from storage import requests
 from texts import Template
 
-PROJECT = Path(__file__).parents[2]
 ROOMS_SHOWN = 50
 NAMED = 20
 """Of so many rooms the names are looked up; the others are shown by their ids."""
@@ -82,8 +80,7 @@ async def ping(context: Context, asked: ModeratorCommand) -> None:
 
 async def version(context: Context, asked: ModeratorCommand) -> None:
     """Says what runs here."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
-    versions = {"Lethe": project["version"], **await context.accounts.versions()}
+    versions = {"Lethe": VERSION, **await context.accounts.versions()}
     async with context.units.begin(asked.event) as unit:
         await unit.messages.reply(asked.event, Template.VERSION, versions=versions)
         await unit.audit(AuditAction.LOOKED, actor=asked.by, command="version")

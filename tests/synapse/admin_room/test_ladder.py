@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from config import VERSION
 from sandbox.homeserver import CallFailed
 from sandbox.mas_scene import MasScene
 from sandbox.scene import Scene
@@ -156,7 +157,7 @@ async def test_looking(scene: MakeScene) -> None:
     ping = (await answer(stage, "!ping")).body
     assert stage.bot_id in ping and "lethe.test" in ping
     version = (await answer(stage, "!version")).body
-    assert "Lethe 0.1.0" in version and "Synapse 1." in version
+    assert f"Lethe {VERSION}" in version and "Synapse 1." in version
     assert ("MAS" in version) is isinstance(stage, MasScene)
     rooms = (await answer(stage, f"!memberships {target.user_id}")).body
     assert "in 1 room" in rooms and "The Roomiest" in rooms and "join" in rooms
