@@ -241,9 +241,9 @@ def usage(command: Command, prefix: str) -> str:
 
 
 def short_usage(command: Command, prefix: str) -> str:
-    """How to write it with what it requires only, by example: `!deactivate @user`, `!status R7`."""
-    required = [_EXAMPLES.get(arg.kind, f"<{arg.name}>") for arg in command.arguments if arg.required]
-    return " ".join([prefix + command.name, *required])
+    """How to write it with what it requires, or is mostly given, by example: `!deactivate @user`, `!status R7`."""
+    given = [_EXAMPLES.get(arg.kind, f"<{arg.name}>") for arg in command.arguments if arg.required or arg.many]
+    return " ".join([prefix + command.name, *given])
 
 
 # --- parsing ---------------------------------------------------------------------------------------------------------

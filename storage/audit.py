@@ -71,9 +71,9 @@ def _hash(before: str, ts: int, action: str, request_id: int | None, public: dic
 
 
 async def head(tx: Transaction) -> str:
-    """The hash of the newest row."""
+    """The hash of the newest row, or of the last one that retention removed where none is left."""
     row = await tx.one("SELECT hash FROM audit ORDER BY id DESC LIMIT 1")
-    return str(row["hash"]) if row else GENESIS
+    return str(row["hash"]) if row else (await _begins(tx))[1]
 
 
 async def append(
@@ -159,9 +159,14 @@ async def forget_before(tx: Transaction, before_ts: int) -> int:
 
 
 async def first_needed(tx: Transaction) -> int | None:
-    """The first row about a request that is open. Reads all requests: for once a day."""
+    """The first row about a request that is still here, or since an open wave was asked for, whose rows name no request.
+
+    Reads all requests: for once a day.
+    """
     row = await tx.one(
-        "SELECT MIN(audit.id) AS id FROM requests JOIN audit ON audit.request_id = requests.id WHERE requests.open = 1"
+        "SELECT MIN(id) AS id FROM ("
+        "SELECT MIN(audit.id) AS id FROM requests JOIN audit ON audit.request_id = requests.id UNION ALL "
+        "SELECT MIN(id) FROM audit WHERE ts >= (SELECT MIN(created_ts) FROM waves WHERE open = 1))"
     )
     return row["id"] if row else None
 

@@ -176,8 +176,12 @@ async def move(tx: Transaction, request_id: int, room_id: str, to_room_id: str) 
 
 
 async def prune(tx: Transaction, before_ts: int) -> None:
-    """Forgets old messages that belong to no request."""
-    await tx.run("DELETE FROM outbox WHERE status <> 'pending' AND request_id IS NULL AND created_ts < ?", before_ts)
+    """Forgets old messages that belong to no request. Those of an open wave stay: its ✅ stands under one of them."""
+    await tx.run(
+        "DELETE FROM outbox WHERE status <> 'pending' AND request_id IS NULL AND created_ts < ? AND NOT EXISTS "
+        "(SELECT 1 FROM waves WHERE open = 1 AND outbox.purpose LIKE 'wave.' || waves.id || '.%')",
+        before_ts,
+    )
 
 
 def _outgoing(row: Row) -> Outgoing:

@@ -18,7 +18,7 @@ from texts import Template
 ROOMS_SHOWN = 50
 NAMED = 20
 """Of so many rooms the names are looked up; the others are shown by their ids."""
-_FLAGS = ("admin", "deactivated", "erased", "suspended", "locked", "guest", "appservice")
+_FLAGS = ("admin", "deactivated", "erased", "suspended", "locked", "shadow_banned", "guest", "appservice")
 
 
 async def info(context: Context, asked: ModeratorCommand) -> None:
@@ -36,7 +36,8 @@ async def info(context: Context, asked: ModeratorCommand) -> None:
         return
     sessions = await context.accounts.sessions(user_id)
     reports = await context.accounts.reports_against(user_id)
-    with_sessions = asked.parsed.flag("--sessions")
+    wanted = asked.parsed.flag("--sessions")
+    with_sessions = wanted and asked.room.state.encrypted  # addresses would stay readable for whoever has the database
     devices = [_device(each) for each in await context.accounts.device_records(user_id)] if with_sessions else None
     async with context.units.begin(asked.event) as unit:
         found = await requests.of_target(unit.tx, user_id, limit=10)
@@ -51,6 +52,7 @@ async def info(context: Context, asked: ModeratorCommand) -> None:
             reports=reports,
             requests=found,
             devices=devices,
+            in_clear=wanted and not with_sessions,
         )
         await unit.audit(AuditAction.LOOKED, actor=asked.by, target=user_id, command="info", sessions=with_sessions)
 

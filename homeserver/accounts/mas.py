@@ -182,10 +182,12 @@ class SynapseWithMas(Synapse):
         await super().log_out(user_id)
 
     async def scramble_password(self, user_id: str) -> bool:
-        """Sets a password in MAS that nobody knows. False where MAS has no passwords."""
+        """Sets a password in MAS that nobody knows. False where MAS has no passwords, or doesn't know the account: then
+        nobody logs in with one, and Synapse has no path for it in this mode.
+        """
         known = await self._known(user_id)
         if known is None:
-            return await super().scramble_password(user_id)
+            return False
         try:
             await self.mas.set_password(known.id, secrets.token_urlsafe(32))
         except Forbidden:

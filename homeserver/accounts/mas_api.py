@@ -106,7 +106,9 @@ class MasAdmin:
         """
         try:
             answer = await self._call("GET", "users/by-username/{}", localpart)
-        except NotFound:
+        except NotFound as error:
+            if error.errcode:  # a homeserver's 404: MAS has titles, no codes
+                raise BadAnswer("the 404 for an account comes from a homeserver, not from MAS") from None
             return None
         user = read(UserAnswer, "MAS's look at an account", answer).data
         name = user.attributes.username

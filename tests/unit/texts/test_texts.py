@@ -195,6 +195,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
             "reports": 3,
             "requests": requests_with(h, Kind.MODERATION),
             "devices": devices,
+            "in_clear": devices is None,
         }
         for facts in (Facts(displayname=h, only_admin_in=(h,), threepids=("email",), sso_providers=(h,)), Facts())
         for devices in (None, [{"device_id": h, "name": h, "ip": h, "agent": h, "seen_ts": NOW}])
