@@ -131,8 +131,11 @@ crash: $(READY) ## kill bot and homeserver at every point of every step of a rem
 	$(BIN)/python -m stress.crash
 
 .PHONY: crash-short
-crash-short: $(READY) ## a fair sample of that, with Synapse alone and with MAS (two minutes; part of `make check`)
+crash-short: $(READY) ## a fair sample of that (two minutes; part of `make check`)
 	$(BIN)/python -m stress.crash --short
+
+.PHONY: crash-short-mas
+crash-short-mas: $(READY) ## the same on a server with MAS (part of `make ci`)
 	$(BIN)/python -m stress.crash --short --mas
 
 .PHONY: bench

@@ -159,7 +159,7 @@ async def forget_before(tx: Transaction, before_ts: int) -> int:
 
 
 async def first_needed(tx: Transaction) -> int | None:
-    """The first row about a request that is still here, or since an open wave was asked for, whose rows name no request.
+    """The first row about a request that is still here, or since an open wave was asked for: its rows name no request.
 
     Reads all requests: for once a day.
     """

@@ -64,6 +64,7 @@ def parts(mas: str) -> list[Part]:
         ),
         Part("simulation", ("simulate",)),
         Part("crash", ("crash-short",)),
+        Part("crash with MAS", ("crash-short-mas",)),
         Part("fuzz", ("fuzz-short",)),
     ]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from babel import Locale
 from babel.dates import format_date, format_timedelta
-from babel.lists import format_list
 from babel.units import format_unit
 from markupsafe import Markup
 
@@ -57,7 +56,7 @@ class Formats:
             if count:
                 parts.append(format_unit(count, f"duration-{unit}", "long", locale=self._locale))
         shown = parts[:2] or [format_unit(0, "duration-second", "long", locale=self._locale)]
-        return format_list(shown, "unit-narrow", self._locale)
+        return " ".join(shown)
 
     def ago(self, ts: int | None, now: int) -> str:
         """How long before `now` that was, or how long after it it will be: 3 hours ago."""
@@ -67,7 +66,7 @@ class Formats:
 
     def listed(self, values: Sequence[Any]) -> Markup:
         """One after the other; what isn't `Markup` is escaped."""
-        pattern = Markup(self._locale.list_patterns["unit"]["middle"])  # noqa: S704 - Unicode's
+        pattern = Markup(self._locale.list_patterns["standard"]["middle"])  # noqa: S704 - Unicode's
         shown = Markup("{}").format(values[0]) if values else Markup()
         for value in values[1:]:
             shown = pattern.format(shown, value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.js_person import DIRECTORY
+from sandbox.node import DIRECTORY
 from tests.support.browser import Visitor, found_link, page_settings
 from tests.support.direct_room import SCHEDULED, MakeScene, Talk, states
 from tests.synapse.web.conftest import Visit

@@ -149,7 +149,8 @@ async def test_the_newest_of_all_are_read_from_the_end(database: Database, ask: 
     async with database.transaction() as tx:
         explained = Explained(tx)
         await ask(explained)
-    assert len(explained.plans) == 1
+    # The head looks further only where the table is empty, as it is here.
+    assert set(explained.plans[1:]) <= {"SEARCH meta USING PRIMARY KEY (key=?)"}
     assert re.fullmatch(r"SCAN (requests USING INDEX requests_single|audit)", explained.plans[0])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 import pytest
+from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +34,8 @@ from tests.support.all_decisions import decisions
 from tests.support.hostile_texts import HOSTILE, HOSTILE_ID, problems
 from tests.support.made_requests import MODERATOR, NOW, in_state, moderation, own
 from tests.support.made_waves import hostile
-from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, Template, Texts, UnknownLanguage, clean
+from texts import BODY_LIMIT, FOLDER, SHOWN_LIMIT, SOURCE, Template, Texts, UnknownLanguage, clean, texts_in
+from texts.catalogue import known_languages
 
 TEXTS = Texts()
 LINK = "https://leave.example.org/link/" + "x" * 43
@@ -436,7 +438,7 @@ def test_no_card_speaks_of_a_future_that_will_not_come(template: Template) -> No
 
 def test_a_language_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With those that are, by every command of the command line, before anything is asked of a homeserver."""
-    with pytest.raises(UnknownLanguage, match="there are: en"):
+    with pytest.raises(UnknownLanguage, match="there are: de, en, es, fr"):
         Texts("xx")
     config = tmp_path / "config.yaml"
     config.write_text(
@@ -445,7 +447,7 @@ def test_a_language_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.
     )
     for command in ("run", "check"):
         assert bot.main([command, "--config", str(config)]) == 1
-        assert "language: got 'xx'; there are: en" in capsys.readouterr().err
+        assert "language: got 'xx'; there are: de, en, es, fr" in capsys.readouterr().err
 
 
 def test_another_language_is_a_catalogue_and_keeps_strangers_in_their_place(
@@ -507,3 +509,36 @@ def test_who_keeps_the_account_hears_what_is_gone_all_the_same() -> None:
     assert "stays done" in TEXTS.render(Template.OUTCOME, r=moderation(**ended), what="cancelled").body
     untouched = own(state=State.CANCELLED, ended_by=MODERATOR)
     assert "add them again" not in TEXTS.render(Template.OWN_OUTCOME, r=untouched, what="cancelled").body
+
+
+LANGUAGES = [language for language in known_languages(FOLDER / "locale", SOURCE) if language != SOURCE]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_message_can_be_shown_in_every_language(language: str) -> None:
+    """No template fails in a translation, and no value gets lost: what strangers wrote stands in it as in English."""
+    translated = texts_in(language, "!")
+    for template in Template:
+        for values in CASES[template]("stranger"):
+            shown, english = translated.render(template, **values).body, TEXTS.render(template, **values).body
+            assert shown.count("stranger") == english.count("stranger"), (template, shown)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_message_is_translated(language: str) -> None:
+    """None is missing, none is only guessed (fuzzy), and each keeps its placeholders and its markup."""
+    with (FOLDER / "locale" / "lethe.pot").open("rb") as file:
+        template = read_po(file)
+    with (FOLDER / "locale" / language / "LC_MESSAGES" / "lethe.po").open("rb") as file:
+        catalogue = read_po(file, locale=language)
+    wanted, found = ({message.id for message in each if message.id} for each in (template, catalogue))
+    missing = sorted(map(str, wanted - found))
+    assert not missing, missing[:5]
+    for message in catalogue:
+        if not message.id:
+            continue
+        assert not message.fuzzy and message.string and all(message.string), message.id
+        assert not [str(error) for error in message.check(catalogue)], message.id
+        source = message.id if isinstance(message.id, str) else message.id[1]
+        for string in [message.string] if isinstance(message.string, str) else message.string:
+            assert sorted(re.findall(r"</?[a-z]+", string)) == sorted(re.findall(r"</?[a-z]+", source)), message.id
