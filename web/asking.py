@@ -92,10 +92,20 @@ class Asking:
             Problem: it isn't a form of this visit, or there is no visit.
         """
         self.visiting()
-        data = {name: value for name, value in (await self.http.post()).items() if isinstance(value, str)}
+        data = await self.posted()
         if not hmac.compare_digest(data.pop("csrf", "").encode(), self.csrf.encode()):
             raise Problem("foreign_form", 403)
         return data
+
+    async def posted(self) -> dict[str, str]:
+        """What was sent, of whatever form. Raises: Problem: no browser sends a form of ours like this."""
+        if self.http.content_type != "application/x-www-form-urlencoded":
+            raise Problem("foreign_form", 403)
+        try:
+            sent = await self.http.post()
+        except (ValueError, LookupError):  # bytes that are no text, an encoding that nobody knows
+            raise Problem("foreign_form", 403) from None
+        return {name: value for name, value in sent.items() if isinstance(value, str)}
 
     async def keep(self, visit: Visit) -> None:
         """The visit went on."""

@@ -29,8 +29,9 @@ class Limits:
 
     def log_in(self, request: web.Request, user: str | None = None) -> bool:
         """Whether this address may try another log-in, with this account where one is named."""
-        account = user is None or self._accounts.allows(user.casefold())
-        return self._addresses.allows(client(request)) and account
+        if not self._addresses.allows(client(request)):
+            return False  # and so it can't use up what others' accounts are allowed
+        return user is None or self._accounts.allows(user.casefold())
 
 
 def client(request: web.Request) -> str:
@@ -41,14 +42,26 @@ def client(request: web.Request) -> str:
     """
     peer = request.remote or ""
     if _beside_us(peer):
-        peer = request.headers.get("X-Forwarded-For", peer).rpartition(",")[2].strip() or peer
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
+        # All lines of it: some proxies add one instead of adding to the one that came.
+        peer = ",".join(request.headers.getall("X-Forwarded-For", [peer])).rpartition(",")[2].strip() or peer
+    address = _address(peer)
+    if address is None:
         return peer[:64]
     if address.version == 6:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that is written there, without a port behind it; IPv4 written as IPv6 is IPv4."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and (host.startswith("[") or host.count(":") == 0):
+        text = host
+    try:
+        address = ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    return (address.ipv4_mapped if address.version == 6 else None) or address
 
 
 def _beside_us(peer: str) -> bool:

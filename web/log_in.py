@@ -51,7 +51,7 @@ class LogIn:
 
     async def follow(self, asking: Asking) -> web.Response:
         """Uses the link, and begins a visit that is for its person alone."""
-        secret = str((await asking.http.post()).get("link", ""))
+        secret = (await asking.posted()).get("link", "")
         now = asking.units.clock()
         async with asking.units.database.transaction() as tx:
             found = await links.use(tx, secret, now)
@@ -138,7 +138,7 @@ class LogIn:
 
     async def _wait(self, asking: Asking, error: RateLimited) -> web.Response:
         """The homeserver says wait: the page says so, and keeps the person's place."""
-        visit = asking.visiting()
+        visit = replace(asking.visiting(), state="")  # it was used, and counts once
         wait_ms = WAIT_MS if error.retry_after is None else int(error.retry_after * 1000) + 1_000
         now = asking.units.clock()
         await asking.keep(replace(visit, expires_ts=max(visit.expires_ts, now + wait_ms + VISIT_MS)))

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from engine.unit_of_work import UnitsOfWork
 from homeserver.accounts.backend import AccountBackend
 from homeserver.client import person
-from homeserver.client.api import Api, HomeserverError, RateLimited, Refused, Unreachable
+from homeserver.client.api import Api, HomeserverError, NotFound, RateLimited, Refused, Unreachable
 from homeserver.client.person import Offer, Session, StillThere
 from storage import log_ins
 from storage.database import StorageError
@@ -127,7 +127,10 @@ class Proving:
             try:
                 await self._accounts.end_device(user_id, device_id)
                 await self._seen_gone(user_id, device_id)
+            except NotFound:
+                await self._gone(device_id)  # there is no such account (any more)
             except Unreachable:
                 raise
-            except Refused:
-                await self._gone(device_id)  # there is no such account (any more)
+            except HomeserverError as error:
+                # It stays on the list: a right that is missing now, or one account's trouble, is no end of a session.
+                log.warning("the session %s of %s can't be ended yet: %s", device_id, user_id, error)

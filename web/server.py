@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -107,6 +108,8 @@ class PageServer:
 
     async def _asking(self, request: web.Request) -> Asking:
         secret = request.cookies.get(COOKIE, "")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{43}", secret):
+            secret = ""  # none of ours
         units, visit = self._context.units, None
         if secret:
             async with units.database.transaction(only_reading=True) as tx:
