@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
+import pytest
+
 from sandbox.mas_scene import MasScene
 from sandbox.scene import Scene
 from tests.support.admin_room import answer, audited, untouched
 from tests.support.removals import asked, begun, call_as, media_total, upload
+
+pytestmark = pytest.mark.slow
 
 MakeScene = Callable[..., Awaitable[Scene]]
 

@@ -330,5 +330,5 @@ async def test_another_command_prefix_holds_everywhere(scene: Callable[..., Awai
     helped = await answer(own, "lethe/help")
     assert "lethe/deactivate @user" in helped.body and "!" not in helped.body
     unclear = await answer(own, "lethe/deactivate")
-    assert "lethe/deactivate @user" in unclear.body and "lethe/help deactivate" in unclear.body
+    assert "lethe/deactivate [user …]" in unclear.body and "lethe/help deactivate" in unclear.body
     assert OPENED in (await answer(own, f"lethe/deactivate {target}")).body

@@ -166,4 +166,4 @@ async def test_looking(scene: MakeScene) -> None:
     assert "127.0.0.1" not in (await answer(stage, f"!info {target.user_id}")).body
     for address in ("nobody@example.org", "+49301234567"):
         assert "No account here has the address" in (await answer(stage, f"!info {address}")).body
-    assert "no Matrix ID" in (await answer(stage, "!info nonsense")).body
+    assert "isn't a Matrix ID" in (await answer(stage, "!info nonsense")).body

@@ -75,3 +75,10 @@ async def scene(service: Service) -> AsyncIterator[Callable[..., Awaitable[MasSc
     yield make
     for each in made:
         await each.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of it takes minutes: `make test` and `make ci` run it, `make check` doesn't."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
