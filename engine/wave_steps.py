@@ -13,8 +13,9 @@ from engine.handover import hand_over, only_admin
 from engine.leaving import Looks, leave_all, still_in, until_deactivated, until_in_no_room
 from engine.steps import PAUSE, STALLED, Answer, Steps
 from homeserver.accounts.backend import AccountBackend
-from homeserver.accounts.models import JOIN_STATES, REDACTION, User
-from removal.facts import Facts, changed_meanwhile
+from homeserver.accounts.facts import facts_of
+from homeserver.accounts.models import JOIN_STATES, REDACTION
+from removal.facts import changed_meanwhile
 from removal.plan import Step
 from removal.request import Failure, Request, State
 
@@ -182,22 +183,3 @@ class WaveSteps(Steps):
         await self._clear_marks(request)
         await self._accounts.suspend(request.target_id, False)  # read back by the proof that comes next
         return {"suspended": False}
-
-
-def facts_of(user: User) -> Facts:
-    """What one look at an account says; devices, rooms and files aren't counted."""
-    return Facts(
-        displayname=user.displayname,
-        created_ts=user.creation_ts,
-        last_seen_ts=user.last_seen_ts,
-        threepids=user.threepid_media,
-        sso_providers=user.external_ids,
-        admin=user.admin,
-        deactivated=user.deactivated,
-        erased=user.erased,
-        suspended=user.suspended,
-        locked=user.locked,
-        shadow_banned=user.shadow_banned,
-        guest=user.is_guest,
-        appservice=user.appservice_id is not None,
-    )

@@ -10,6 +10,7 @@ from typing import Any
 from config import Settings
 from engine.messages import CurrentAdminRoom
 from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.facts import facts_of
 from homeserver.accounts.sole_admin import sole_admin_rooms
 from homeserver.client.rooms import Rooms, RoomState
 from removal.facts import Facts
@@ -172,24 +173,7 @@ class Authority:
         devices, rooms, media = await asyncio.gather(
             self._accounts.devices(user_id), self._accounts.joined_rooms(user_id), self._accounts.media_total(user_id)
         )
-        facts = Facts(
-            displayname=user.displayname,
-            created_ts=user.creation_ts,
-            last_seen_ts=user.last_seen_ts,
-            devices=len(devices),
-            rooms=len(rooms),
-            threepids=user.threepid_media,
-            sso_providers=user.external_ids,
-            media=media,
-            admin=user.admin,
-            deactivated=user.deactivated,
-            erased=user.erased,
-            suspended=user.suspended,
-            locked=user.locked,
-            shadow_banned=user.shadow_banned,
-            guest=user.is_guest,
-            appservice=user.appservice_id is not None,
-        )
+        facts = replace(facts_of(user), devices=len(devices), rooms=len(rooms), media=media)
         if count_for <= 0:
             return facts
         return replace(facts, only_admin_in=await self.only_admin_in(user_id, rooms, seconds=count_for))

@@ -10,11 +10,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 from engine.unit_of_work import UnitOfWork
-from engine.wave_steps import facts_of
 from engine.wave_unit import WaveUnit
 from handlers.admin_room.wave_search import TooManyMatches, search
 from handlers.context import Context
 from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.facts import facts_of
 from homeserver.accounts.search import AccountSearch
 from homeserver.client.api import BadAnswer, BadToken, Forbidden, Refused, ServerFault
 from homeserver.client.backoff import GATEWAY

@@ -50,7 +50,7 @@ CLAIMS = {
     "You are removed from the identity server: friends can't find you by e-mail or phone.":
         "test_the_identity_server_is_told",
     "People who received your messages keep them, like e-mails.": "test_who_received_messages_keeps_them",
-    "Erased: hides your messages from new joiners and empties your profile.": "test_erased",
+    "Erasing hides your messages from new joiners and empties your profile.": "test_erased",
     "Not erased: new joiners can read your messages, and your profile stays.": "test_not_erased",
     "Your messages are redacted.": "test_redacted",
     "Your files are deleted.": "test_files_deleted",

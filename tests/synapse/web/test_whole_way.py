@@ -36,7 +36,7 @@ async def test_from_the_page_to_a_gone_account(scene: MakeScene, visit: Visit) -
     assert requests(stage) == []
     await visitor.choose(erase=True, media=True)
     shown = await visitor.text()
-    assert "Erased: hides your messages" in shown and "Your files are deleted" in shown and person.user_id in shown
+    assert "Erasing hides your messages" in shown and "Your files are deleted" in shown and person.user_id in shown
     assert states(stage) == ["awaiting_confirmation"]
     assert not (await stage.user(person.user_id))["deactivated"]
     await visitor.press("Yes, delete my account")
