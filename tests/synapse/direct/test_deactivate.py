@@ -20,7 +20,7 @@ from tests.synapse.conftest import settled
 
 AT_ONCE = {"self_service": {"grace_period": "0s"}}
 DAY_BEFORE = 6 * DAY + 60_000
-"""The day before a grace period of 7 days ends, and a minute: the reminder waits until a sync was sent after its time."""
+"""A minute after a grace period of 7 days has one left: the reminder waits for a sync that was sent after its time."""
 
 
 async def gone(stage: Scene, person: Person) -> None:
