@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox.lethe import die_with_parent
+from sandbox.prepared import die_with_parent
 from sandbox.synapse_process import end_process, free_port
 
 READY_WITHIN = 30.0

@@ -30,9 +30,9 @@ import aiohttp
 import yaml
 
 from sandbox.homeserver import CallFailed, Homeserver
-from sandbox.lethe import die_with_parent
 from sandbox.mas import MasAccess
 from sandbox.mas_records import ulid
+from sandbox.prepared import die_with_parent
 from sandbox.synapse_process import free_port, new_secret
 
 POSTGRES = "postgres"
