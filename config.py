@@ -39,13 +39,12 @@ from pydantic_core import ErrorDetails
 from removal.ids import UserID
 from removal.times import parse_duration
 
-VERSION = "0.2.0"
-"""Lethe's own; CHANGELOG.md says what came with each."""
 ENVIRONMENT_PREFIX = "LETHE_"
 SECRETS = ("homeserver.password", "homeserver.access_token", "homeserver.mas.client_secret")
 """Keys whose values are never shown. Each may instead be given as `<key>_file`."""
 
 
+_INIT = "`bot.py init`"
 SHORTEST_KEPT = timedelta(days=30)
 
 
@@ -434,6 +433,8 @@ class _Twice(Exception):
 def _read_yaml(path: Path) -> object:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path}: can't be read: {error.strerror}. {_INIT} writes it"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
@@ -568,7 +569,8 @@ def _explain(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
-            return f"{path}: is missing; {_example(path)}"
+            made = f". {_INIT} makes the room, and writes it here" if path == "admin_room" else ""
+            return f"{path}: is missing; {_example(path)}{made}"
         case "extra_forbidden":
             nearest = _nearest(path)
             return f"{path}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")

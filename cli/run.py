@@ -16,7 +16,7 @@ from cli.data_dir import CannotRun, stand_by
 from cli.findings import explain
 from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
-from config import VERSION, Settings
+from config import Settings
 from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping, Kept
 from engine.messages import CurrentAdminRoom
@@ -27,6 +27,7 @@ from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
 from engine.sender import OutboxSender
 from engine.steps import Steps
+from engine.unbroken import finish
 from engine.unit_of_work import Clock, UnitsOfWork
 from engine.wave_job import Tools
 from engine.wave_runner import WaveRunner
@@ -66,6 +67,7 @@ from homeserver.encryption.cross_signing import IdentityStatus
 from removal.incoming import Incoming, SyncBatch
 from storage.database import FILE, Database
 from texts import plain, texts_in
+from version import VERSION
 from web.proving import Proving
 from web.server import PageServer
 
@@ -355,8 +357,10 @@ async def _serve(
             if page_url is not None and (address := settings.self_service.web.address) is not None:
                 await _listen(listening, PageServer(context, proving), "self_service.web.listen", *address)
             await _until_stopped(stop, {stopping, *tasks})
+            log.info("Stopping once what is under way has ended")
+            notify("STOPPING=1")
+        await finish(units.unbroken, outbox_sender.emptied)
     finally:
-        notify("STOPPING=1")
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)

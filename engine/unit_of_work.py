@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.about import about
 from engine.messages import CurrentAdminRoom, Messages
+from engine.unbroken import Unbroken
 from homeserver.client.clock import REFUSE_MS, HomeserverClock
 from removal import audit_action
 from removal.audit_action import AuditAction
@@ -203,6 +204,8 @@ class UnitsOfWork:
         self.clock = clock
         self._admin_room = admin_room
         self.changed = asyncio.Condition()
+        self.unbroken = Unbroken()
+        """What is begun there is ended, even when the bot is told to stop."""
         self.changes = 0
         """Number of committed units; compared in `wait_for_change`, so that no change is missed."""
 

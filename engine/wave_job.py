@@ -115,11 +115,14 @@ class Job:
     async def _suspend_from(self, queue: asyncio.Queue[Request | None]) -> None:
         outcomes: set[asyncio.Task[None]] = set()
         while (request := await queue.get()) is not None:
-            event = await self._attempt(request, Step.SUSPEND)
-            # What is stored next needn't be awaited before the next one is suspended.
-            outcome = asyncio.ensure_future(self._suspended(request, event))
-            outcomes.add(outcome)
-            outcome.add_done_callback(outcomes.discard)
+            async with self._units.unbroken.piece():
+                event = await self._attempt(request, Step.SUSPEND)
+                # What is stored next needn't be awaited before the next one is suspended.
+                outcome = asyncio.ensure_future(self._suspended(request, event))
+                outcomes.add(outcome)
+                outcome.add_done_callback(outcomes.discard)
+                if self._units.unbroken.closing:
+                    await outcome
         await asyncio.gather(*outcomes)
 
     async def _suspended(self, request: Request, event: Event) -> None:
@@ -257,12 +260,16 @@ class Job:
                 # cancelled.
                 if _follows(request, step) is Step.DEACTIVATE:
                     await self._tools.steps.turns.take(request_id)
-                request, step = await self._recorder.next(request_id, event)
-                if step is None:
-                    break
-                event = await self._attempt(request, step)
-                if not isinstance(event, StepDone):
-                    log.warning("%s: step %s: %s", request.reference, step, getattr(event, "cause", event))
+                async with self._units.unbroken.piece():
+                    request, step = await self._recorder.next(request_id, event)
+                    if step is None:
+                        break
+                    event = await self._attempt(request, step)
+                    if not isinstance(event, StepDone):
+                        log.warning("%s: step %s: %s", request.reference, step, getattr(event, "cause", event))
+                    if self._units.unbroken.closing:
+                        await self._recorder.store(request_id, event)
+                        return 30.0
         except StorageError as error:
             log.error("R%s is stuck: %s", request_id, error)
             return 5.0

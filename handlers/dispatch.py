@@ -71,7 +71,8 @@ class Dispatcher:
         wait, since = SHORTEST_WAIT, clock()
         try:
             while (event := await self._next_in(room_id)) is not None:
-                async with self._invite_slots if event.type == INVITE else self._slots:
+                slots = self._invite_slots if event.type == INVITE else self._slots
+                async with slots, self._context.units.unbroken.piece():
                     handled = await self._attempt(event, patient=clock() - since < ODD_ANSWERS_FOR)
                 if handled:
                     wait, since = SHORTEST_WAIT, clock()

@@ -151,6 +151,12 @@ class Lethe:
         async with asyncio.timeout(timeout):
             return await self._process.wait()
 
+    async def logged(self, words: str, since: int = 0, timeout: float = 30.0) -> None:
+        """Waits until its log says so, behind so many characters."""
+        async with asyncio.timeout(timeout):
+            while words not in self.log[since:]:  # noqa: ASYNC110 - another process' file
+                await asyncio.sleep(0.02)
+
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Runs another command of bot.py, such as `check`; returns exit code and output."""
         process = await asyncio.create_subprocess_exec(
