@@ -239,6 +239,7 @@ class Moderators(_Section):
     power_level: Annotated[Number, Field(ge=1)] = 50
     users: tuple[UserId, ...] = ()
     max_removals_per_hour: Annotated[Number, Field(ge=0)] = 20
+    max_changes_per_hour: Annotated[Number, Field(ge=0)] = 60
     allow_remote: bool = False
 
 

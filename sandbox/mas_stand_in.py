@@ -64,6 +64,10 @@ class StandIn:
         """Whether the policy lets the client have `urn:mas:admin`."""
         self.faults: list[tuple[str, int]] = []
         """Pattern of `METHOD path` and status: the next request that fits is answered so, and the entry is used up."""
+        self.lost: list[str] = []
+        """Pattern of `METHOD path`: what fits is done, and its answer is lost on the way (504); used up as `faults`."""
+        self.without: set[str] = set()
+        """Lists that this MAS doesn't have, as an older one."""
         self.asked: list[str] = []
         """Every request to the admin API, as `METHOD path`."""
         self.violations: list[str] = []
@@ -82,9 +86,12 @@ class StandIn:
             return self._token(request, body)
         if request.path == "/oauth2/introspect":
             return self._introspect(request, body)
-        if request.path.startswith(ADMIN):
+        if request.path == "/api/spec.json":
+            paths = [f"{ADMIN}{kind}" for kind in KINDS if kind not in self.without]
+            return web.json_response({"openapi": "3.1.0", "paths": {path: {} for path in paths}})
+        if request.path.startswith(ADMIN) and request.path.removeprefix(ADMIN).split("/")[0] not in self.without:
             return await self._admin(request, body)
-        return web.Response(status=404, text="not found")
+        return web.Response(status=404)
 
     def _metadata(self) -> dict[str, Any]:
         return {
@@ -146,6 +153,9 @@ class StandIn:
             status, answer = await self._route(request, json.loads(body) if body else {})
         except Problem as problem:
             status, answer = problem.status, errors(problem.title)
+        for pattern in [each for each in self.lost if re.search(each, f"{request.method} {request.path}")]:
+            self.lost.remove(pattern)
+            return web.Response(status=504, text="the answer was lost")
         raw = b"" if status == 204 else json.dumps(answer).encode()
         if exchange is not None and (wrong := exchange.problem_of_answer(status, raw)):
             self.violations.append(f"the stand-in's own answer: {wrong}")
@@ -209,6 +219,10 @@ class StandIn:
             if (wanted := query.get(f"filter[{name}]")) is not None:
                 self._thing("users", wanted)
                 found = {i: each for i, each in found.items() if each.get(field) == wanted}
+        if (admin := query.get("filter[admin]")) is not None:
+            found = {i: each for i, each in found.items() if each["admin"] is (admin == "true")}
+        if (part := query.get("filter[search]")) is not None:
+            found = {i: each for i, each in found.items() if part.lower() in each["username"].lower()}
         if (address := query.get("filter[email]")) is not None:
             found = {i: each for i, each in found.items() if each["email"].lower() == address.lower()}
         if (status := query.get("filter[status]")) is not None:

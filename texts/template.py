@@ -131,5 +131,6 @@ Group = Literal[
     "step_state",
     "threepid",
     "topic",
+    "trouble",
 ]
 """Each names a file in texts/en/words/, without its ending: the words for the values of one enumeration."""

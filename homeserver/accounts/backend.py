@@ -34,6 +34,11 @@ class AccountBackend(Protocol):
         ...
 
     @property
+    def token_checks_kept(self) -> int:
+        """So many seconds the homeserver believes what it heard of a token in use. 0: a lock counts at once."""
+        ...
+
+    @property
     def calls(self) -> Mapping[Step, tuple[str, ...]]:
         """Step → the requests it makes, as `METHOD path` with `{parameters}`."""
         ...
@@ -69,7 +74,15 @@ class AccountBackend(Protocol):
         ...
 
     async def owner_of(self, medium: str, address: str) -> str | None:
-        """The Matrix ID of the account that has this third-party id (`email`, `msisdn`), None where none has."""
+        """The Matrix ID of the account that has this third-party id (`email`, `msisdn`), None where none has.
+
+        Raises:
+            errors.SeveralOwners: more than one has it.
+        """
+        ...
+
+    async def server_admins(self) -> frozenset[str]:
+        """Every server admin, and whoever may become one by asking. None of them is ever a target."""
         ...
 
     async def reports_against(self, user_id: str) -> int:

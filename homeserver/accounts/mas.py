@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 
 from homeserver.accounts.detection import uses_mas
-from homeserver.accounts.errors import MovedElsewhere
+from homeserver.accounts.errors import MovedElsewhere, OnlyInMas
 from homeserver.accounts.mas_api import MasAdmin, SessionKind
 from homeserver.accounts.mas_models import UserResource
 from homeserver.accounts.models import Threepid, User
@@ -55,6 +55,7 @@ class SynapseWithMas(Synapse):
     }
 
     deactivates_later = True
+    token_checks_kept = 120
 
     def __init__(self, api: Api, mas: MasAdmin) -> None:
         super().__init__(api)
@@ -94,13 +95,13 @@ class SynapseWithMas(Synapse):
         either.
 
         Raises:
-            BadAnswer: MAS has it and Synapse doesn't: it is being made, or something is amiss.
+            OnlyInMas: it is being made, or something is amiss.
         """
         user, known = await asyncio.gather(super().user(user_id), self._known(user_id))
         if known is None:
             return user
         if user is None:
-            raise BadAnswer(f"MAS knows the account {user_id}, but the homeserver doesn't (yet)")
+            raise OnlyInMas(user_id)
         emails, links = await asyncio.gather(self.mas.emails(known.id), self.mas.links(known.id))
         providers = [await self._provider(each.attributes.provider_id) for each in links]
         there, gone = known.attributes, known.attributes.deactivated_at is not None
@@ -110,14 +111,24 @@ class SynapseWithMas(Synapse):
                 "deactivated": user.deactivated and gone,
                 "half_deactivated": user.deactivated != gone,
                 "locked": user.locked or there.locked_at is not None,
+                "half_locked": user.locked != (there.locked_at is not None),
                 "is_guest": user.is_guest or there.legacy_guest,
                 "threepid_media": _kinds(user.threepid_media, len(emails)),
                 "external_ids": (*user.external_ids, *providers),
             }
         )
 
+    async def server_admins(self) -> frozenset[str]:
+        """Every server admin: Synapse's own, and whoever may ask MAS for the rights of one."""
+        here, there, name = await asyncio.gather(super().server_admins(), self.mas.admins(), self.mas.server_name())
+        return here | {f"@{username}:{name}" for username in there}
+
     async def owner_of(self, medium: str, address: str) -> str | None:
-        """The account that has this third-party id: an e-mail address by MAS, where MAS has it."""
+        """The account that has this third-party id: an e-mail address by MAS, where MAS has it.
+
+        Raises:
+            SeveralOwners: MAS has it with more than one account.
+        """
         owner = await self.mas.owner_of_email(address) if medium == "email" else None
         return f"@{owner}:{await self.mas.server_name()}" if owner else await super().owner_of(medium, address)
 
@@ -163,6 +174,17 @@ class SynapseWithMas(Synapse):
             await super().reactivate(user_id)
         else:
             await self.mas.reactivate(known.id)
+
+    async def end_device(self, user_id: str, device_id: str) -> None:
+        """Ends the sessions in MAS that this device belongs to, and removes it from Synapse: without the former its
+        tokens would bring it back."""
+        known = await self._known(user_id)
+        if known is not None:
+            for kind in (SessionKind.COMPAT, SessionKind.OAUTH2):
+                for session in await self.mas.active_sessions(kind, known.id):
+                    if device_id in session.attributes.devices:
+                        await self.mas.end_session(kind, session.id)
+        await super().end_device(user_id, device_id)
 
     async def lock(self, user_id: str, locked: bool) -> None:
         """Locks or unlocks in MAS, which tells Synapse later; in Synapse where MAS doesn't know the account."""

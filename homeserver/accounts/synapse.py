@@ -41,6 +41,7 @@ from homeserver.accounts.models import (
     UserAnswer,
     read,
 )
+from homeserver.accounts.search import AccountSearch
 from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound, Params
 from homeserver.client.pace import Pace, PacedApi
 from removal.plan import Step
@@ -118,6 +119,7 @@ class Synapse:
 
     calls = CALLS
     deactivates_later = False
+    token_checks_kept = 0
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -227,15 +229,28 @@ class Synapse:
             raise BadAnswer("the homeserver's answer to a third-party id names no account")
         return user_id
 
+    async def server_admins(self) -> frozenset[str]:
+        """Every server admin: `GET v3/users?admins=true`, all pages."""
+        return await AccountSearch(self._api).admins()
+
     async def reports_against(self, user_id: str) -> int:
-        """How many reports there are: `GET v1/event_reports` (what it wrote), `GET v1/user_reports` (itself)."""
+        """How many reports there are: `GET v1/event_reports` (what it wrote), `GET v1/user_reports` (itself).
+
+        An older Synapse keeps no list of the latter: then there are none.
+        """
         events = await self._api.call(
             "GET", "/_synapse/admin/v1/event_reports", params={"event_sender_user_id": user_id, "limit": 1}
         )
-        users = await self._api.call(
-            "GET", "/_synapse/admin/v1/user_reports", params={"target_user_id": user_id, "limit": 1}
-        )
-        return sum(read(Total, "the list of reports", each).total for each in (events, users))
+        total = read(Total, "the list of reports", events).total
+        try:
+            users = await self._api.call(
+                "GET", "/_synapse/admin/v1/user_reports", params={"target_user_id": user_id, "limit": 1}
+            )
+        except NotFound as error:
+            if error.errcode != "M_UNRECOGNIZED":
+                raise
+            return total
+        return total + read(Total, "the list of reports", users).total
 
     async def threepids(self, user_id: str) -> list[Threepid]:
         """E-mail addresses and phone numbers, for their owner only: `GET v2/users/{user_id}`.

@@ -172,7 +172,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "clock": lambda h: [{"clocks": c, "offset_ms": ms} for c in Clocks for ms in (-31_000, 3_600_000)],
     "dry_run": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
     "edited": lambda h: [{}],
-    "error": lambda h: each("incident", h),
+    "error": lambda h: each("why", "", *TEXTS.words("trouble"), incident=h, user=HOSTILE_ID),
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
     "help": lambda h: [
         {"commands": {topic: [(name, h) for name in TEXTS.words("command")] for topic in ("", *TEXTS.words("topic"))}}
@@ -254,8 +254,13 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         *each("all", True, False, requests=[], more=False, now=NOW, waves=[]),
     ],
     "retrying": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
-    "rung": lambda h: each("rung", *TEXTS.words("rung"), user=HOSTILE_ID),
-    "rung_problem": lambda h: each("problem", *TEXTS.words("rung_problem"), user=HOSTILE_ID, cause=h),
+    "rung": lambda h: [
+        values for late in (0, 2) for values in each("rung", *TEXTS.words("rung"), user=HOSTILE_ID, late=late)
+    ],
+    "rung_problem": lambda h: [
+        *each("problem", *TEXTS.words("rung_problem"), user=HOSTILE_ID, cause=h, limit=2, marks=None),
+        *each("marks", (), ("locked", "suspended", "logged_in"), problem="failed", user=HOSTILE_ID, cause=h),
+    ],
     "status": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN), now=NOW),
     "unknown_command": lambda h: each("nearest", None, h, typed=h),
     "unknown_reference": lambda h: each("typed", h),

@@ -106,6 +106,7 @@ LITERALS: dict[Group, tuple[str, ...]] = {
     "audit": ("cli/audit.py",),
     "page_problem": ("web/account.py", "web/asking.py", "web/log_in.py", "web/server.py"),
     "rung_problem": ("handlers/admin_room/ladder.py", "handlers/admin_room/look.py"),
+    "trouble": ("handlers/dispatch.py",),
     "accept": ("cli/accept.py",),
     "init": ("cli/init.py", "cli/init_room.py", "cli/init_lines.py"),
     "declined": ("handlers/invites.py",),
