@@ -14,7 +14,8 @@ from typing import Any
 from cli import accept, audit, backup, check, init, init_answers, log, run
 from cli.data_dir import CannotRun, data_dir_ready
 from cli.findings import print_config_problems
-from config import VERSION, ConfigError, Log, Settings, keys, load, warnings
+from cli.settings import load_settings
+from config import VERSION, ConfigError, Log, Settings, keys, warnings
 from engine.only_one import AnotherRuns
 from homeserver.client.credentials import DeadToken, MatrixError
 from homeserver.encryption.machine import DiskError
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.set_up(Log(level="warning"))
         return asyncio.run(init.main(options))
     try:
-        settings = load(options.config)
+        settings = load_settings(options.config)
         Texts(settings.language)
     except (ConfigError, UnknownLanguage) as error:
         if getattr(options, "json", False):
@@ -173,7 +174,7 @@ def _read_again(path: Path, running: Settings) -> None:
     """SIGHUP: takes over how the log is written, and names the settings that need a restart."""
     logger = logging.getLogger("lethe")
     try:
-        new = load(path)
+        new = load_settings(path)
     except ConfigError as error:
         logger.error("The settings can't be used, nothing is changed: %s", error)
         return
