@@ -149,6 +149,22 @@ def _host_and_port(address: str | None) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
+def _role_names(value: dict[str, Any]) -> dict[str, Any]:
+    for name in value:
+        if re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name) is None:
+            raise ValueError(
+                f'a role is named with small letters, digits, - and _, such as "helpdesk"; got {name!r:.80}'
+            )
+    return value
+
+
+def _command_name(value: str) -> str:
+    # Whether there is such a command, handlers.roles knows.
+    if re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", value) is None:
+        raise ValueError('must be a command\'s name without its prefix, such as "suspend"')
+    return value
+
+
 UserId = Annotated[str, AfterValidator(_user_id)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
@@ -241,6 +257,15 @@ class Moderators(_Section):
     max_removals_per_hour: Annotated[Number, Field(ge=0)] = 20
     max_changes_per_hour: Annotated[Number, Field(ge=0)] = 60
     allow_remote: bool = False
+
+
+class Role(_Section):
+    """What the people of one role may ask in the admin room, and who they are."""
+
+    commands: Annotated[tuple[Annotated[str, AfterValidator(_command_name)], ...], Field(min_length=1)] = Field(
+        examples=["suspend"]
+    )
+    users: tuple[UserId, ...] = ()
 
 
 class Web(_Section):
@@ -347,6 +372,7 @@ class Settings(_Section):
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$")] = "en"
     require_cross_signed_moderators: bool = False
     moderators: Moderators = Moderators()
+    roles: Annotated[dict[str, Role], AfterValidator(_role_names)] = Field(default_factory=dict)
     confirmation: Confirmation = Confirmation()
     self_service: SelfService = SelfService()
     removal: Removal = Removal()
@@ -480,11 +506,12 @@ def _lay_over(data: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
             if place.get(section) is None:
                 place[section] = {}
             place = place[section]
-        if get_origin(model.model_fields[last].annotation) is tuple:
+        if (kind := get_origin(model.model_fields[last].annotation)) in (tuple, dict):
             try:
-                value = yaml.safe_load(value)
-            except yaml.YAMLError:
-                problems.append(f'{name} (environment): must be a list such as ["@a:example.org"]')
+                value = yaml.load(value, _Loader)  # noqa: S506 - a subclass of the safe loader
+            except (yaml.YAMLError, _Twice):
+                like = 'a list such as ["@a:example.org"]' if kind is tuple else "a mapping as in config.example.yaml"
+                problems.append(f"{name} (environment): must be {like}")
                 continue
         if isinstance(place, dict):  # else the file holds no section there, which is told as its own problem
             # One way to give a secret replaces the other, else the environment could not override the file.
@@ -581,6 +608,8 @@ def _explain(detail: ErrorDetails) -> str:
             right = f"must be {context['expected']}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{path}: must hold keys of its own, indented below it"
+        case "tuple_type" if path.endswith(".commands"):
+            right = 'must be a list, such as ["info", "suspend"]'
         case "tuple_type":
             right = 'must be a list, such as ["@one:example.org", "@two:example.org"], or []'
         case "bool_type" | "bool_parsing":
@@ -628,6 +657,8 @@ def _example(path: str) -> str:
 def _nearest(path: str) -> str | None:
     """The known key that was probably meant: one of the same section, else one of the same name elsewhere."""
     section, _, name = path.rpartition(".")
+    if section.startswith("roles."):
+        return next(iter(difflib.get_close_matches(name, Role.model_fields, n=1, cutoff=0.6)), None)
     known = [*keys(), *(name for name, field in Settings.model_fields.items() if name not in set(keys()))]
     siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == section}
     anywhere = {key.rpartition(".")[2]: key for key in known}
@@ -666,6 +697,15 @@ def warnings(path: Path, settings: Settings) -> list[str]:
         for user_id in settings.moderators.users:
             if UserID.parse(user_id).server_name != settings.homeserver.server_name:
                 found.append(f"moderators.users names {user_id} of another server, who counts only with allow_remote")
+    for name, role in settings.roles.items():
+        if not role.users:
+            found.append(f"roles.{name} has no users: it changes nothing until it names somebody")
+        for user_id in role.users:
+            remote = UserID.parse(user_id).server_name != settings.homeserver.server_name
+            if remote and not settings.moderators.allow_remote:
+                found.append(f"roles.{name}.users names {user_id} of another server, who counts only with allow_remote")
+            if user_id == settings.homeserver.user_id:
+                found.append(f"roles.{name}.users names the bot itself: take it off")
     if settings.homeserver.user_id in settings.moderators.users:
         found.append("moderators.users names the bot itself: take it off")
     if settings.self_service.enabled and not settings.self_service.grace_period:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cli import log
 from cli.exits import Ended
-from config import ConfigError, Settings, load, warnings
+from cli.settings import load_settings
+from config import ConfigError, Settings, warnings
 from storage.database import FILE, StorageError
 
 
@@ -33,7 +34,7 @@ def settings_of(path: Path, *, warn: bool = True) -> Settings:
         Unusable: something is wrong with them.
     """
     try:
-        settings = load(path)
+        settings = load_settings(path)
     except ConfigError as error:
         raise Unusable(path, error.problems) from None
     log.set_up(settings.log)

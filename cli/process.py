@@ -15,7 +15,8 @@ from cli.exits import EXIT_ANOTHER_RUNS, EXIT_DEAD_TOKEN, Ended
 from cli.opening import settings_of
 from cli.run import run
 from cli.speaking import texts_of
-from config import ConfigError, Settings, keys, load
+from cli.settings import load_settings
+from config import ConfigError, Settings, keys
 from engine.only_one import AnotherRuns
 from homeserver.client.credentials import DeadToken, MatrixError
 from homeserver.encryption.machine import DiskError
@@ -58,7 +59,7 @@ def _read_again(path: Path, running: Settings) -> None:
     """SIGHUP: takes over how the log is written, and names the settings that need a restart."""
     logger = logging.getLogger("lethe")
     try:
-        new = load(path)
+        new = load_settings(path)
     except ConfigError as error:
         logger.error("The settings can't be used, nothing is changed: %s", error)
         return

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config import Settings
 from engine.messages import CurrentAdminRoom
+from handlers.roles import Roles
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.facts import facts_of
 from homeserver.accounts.sole_admin import sole_admin_rooms
@@ -32,6 +33,7 @@ class Policy:
     users: tuple[str, ...]
     allow_remote: bool
     protected: tuple[str, ...]
+    roles: Roles = field(default_factory=Roles)
 
     @classmethod
     def of(cls, settings: Settings) -> Policy:
@@ -42,7 +44,12 @@ class Policy:
             users=settings.moderators.users,
             allow_remote=settings.moderators.allow_remote,
             protected=settings.protected_users,
+            roles=Roles.of(settings),
         )
+
+    def named(self, user_id: str) -> bool:
+        """Whether the settings name this person, whatever power they have in the admin room."""
+        return user_id in self.users or user_id in self.roles.users
 
     @property
     def server_name(self) -> str:
@@ -65,21 +72,36 @@ class AdminRoom:
     policy: Policy
 
     def is_moderator(self, user_id: str) -> bool:
-        """Whether this person may command and confirm: joined, and entitled by power or by the settings."""
+        """Whether this person may command and confirm at all: joined, and entitled by power or by the settings.
+
+        `may` says whether they may a certain thing.
+        """
         if user_id == self.policy.bot_id or self.state.membership(user_id) != "join":
             return False
         if not self.policy.allow_remote and not self.policy.is_local(user_id):
             return False
-        return user_id in self.policy.users or self.state.power(user_id) >= self.policy.power_level
+        return self.policy.named(user_id) or self.state.power(user_id) >= self.policy.power_level
 
-    def moderators(self) -> frozenset[str]:
-        """Everybody who may command and confirm now."""
-        return frozenset(user_id for user_id in self.state.joined() if self.is_moderator(user_id))
+    def may(self, user_id: str, *commands: str) -> bool:
+        """Whether this moderator may use one of these commands, and so confirm what it asks for."""
+        return self.is_moderator(user_id) and any(self.policy.roles.allow(user_id, command) for command in commands)
+
+    def unlimited(self, user_id: str) -> bool:
+        """Whether this is a moderator whom no role limits."""
+        return self.is_moderator(user_id) and user_id not in self.policy.roles.users
+
+    def moderators(self, *commands: str) -> frozenset[str]:
+        """Everybody who may command and confirm now; with commands, those who may use one of these."""
+        joined = self.state.joined()
+        return frozenset(
+            user_id for user_id in joined if (self.may(user_id, *commands) if commands else self.is_moderator(user_id))
+        )
 
     def could_moderate(self) -> frozenset[str]:
         """Everybody who has the right, in the room or not: nobody of these is ever a target."""
         named = {u for u, power in self.state.explicit_powers.items() if power >= self.policy.power_level}
-        return frozenset(named | set(self.policy.users) | self.moderators())
+        by_settings = set(self.policy.users) | self.policy.roles.users
+        return frozenset(named | by_settings | self.moderators())
 
 
 class Authority:
@@ -125,7 +147,7 @@ class Authority:
             return isinstance(power, int) and power >= self.policy.power_level
 
         since = await self._rooms.true_since(room.room_id, MEMBER, user_id, joined, until_ts)
-        if since is None or user_id in self.policy.users or user_id in room.state.creators:
+        if since is None or self.policy.named(user_id) or user_id in room.state.creators:
             return since
         by_power = await self._rooms.true_since(room.room_id, POWER_LEVELS, "", entitled, until_ts)
         return None if by_power is None else max(since, by_power)

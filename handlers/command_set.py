@@ -48,9 +48,13 @@ class Commands(Generic[CommandT]):
     @property
     def by_topic(self) -> dict[str, list[tuple[str, str]]]:
         """Topic → its commands, each with its usage, as help shows them; first those without one."""
+        return self._by_topic(lambda _: True)
+
+    def _by_topic(self, may: Callable[[str], bool]) -> dict[str, list[tuple[str, str]]]:
         found: dict[str, list[tuple[str, str]]] = {}
         for command in self.all:
-            found.setdefault(command.topic, []).append((command.name, self._shown(command)))
+            if may(command.name):
+                found.setdefault(command.topic, []).append((command.name, self._shown(command)))
         return found
 
     def knows(self, name: str) -> bool:
@@ -117,7 +121,8 @@ class Commands(Generic[CommandT]):
             return
         async with context.units.begin(asked.event) as unit:
             if found is None:
-                await unit.messages.reply(asked.event, Template(f"{self._words}help"), commands=self.by_topic)
+                shown = self._by_topic(asked.may)
+                await unit.messages.reply(asked.event, Template(f"{self._words}help"), commands=shown)
             else:
                 await unit.messages.reply(
                     asked.event,

@@ -70,6 +70,10 @@ class ModeratorCommand:
     def by(self) -> str:
         return self.event.sender
 
+    def may(self, command: str) -> bool:
+        """Whether whoever asked may use a command."""
+        return self.room.may(self.by, command)
+
 
 @dataclass(frozen=True, slots=True)
 class DirectCommand:
@@ -83,3 +87,7 @@ class DirectCommand:
     @property
     def by(self) -> str:
         return self.event.sender
+
+    def may(self, command: str) -> bool:
+        """Everybody may use every command about their own account."""
+        return True

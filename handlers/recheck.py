@@ -6,6 +6,7 @@ from engine.failures import Problem
 from engine.unit_of_work import UnitOfWork
 from handlers.authority import AdminRoom
 from handlers.context import Context
+from handlers.roles import command_of
 from handlers.yes_no import NO, normalise
 from removal.facts import Facts, changed_meanwhile
 from removal.incoming import Incoming
@@ -124,7 +125,7 @@ class Recheck:
     async def _settle_if_withdrawn(self, request: Request, room: AdminRoom) -> bool:
         """Whether the confirmation doesn't stand any more; the request has been brought to where it belongs then."""
         withdrawn: Event | None = await self._withdrawn(request, room)
-        gone = request.confirmer_id is not None and not room.is_moderator(request.confirmer_id)
+        gone = request.confirmer_id is not None and not room.may(request.confirmer_id, command_of(request))
         if withdrawn is None and not gone:
             return False
         async with self._context.units.begin() as unit:
@@ -169,7 +170,7 @@ class Recheck:
             card = await unit.messages.card_event_id(request)
         standing = await self._context.authority.reactions(request.room_id, card) if card else []
         for sender, key, _ in standing:
-            if normalise(key) in NO and room.is_moderator(sender):
+            if normalise(key) in NO and room.may(sender, command_of(request), "cancel"):
                 return Declined(sender)
         if request.confirmation_event_id in {event_id for _, _, event_id in standing}:
             return None

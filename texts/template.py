@@ -36,6 +36,7 @@ class Template(StrEnum):
     NOT_CHANGED = "not_changed"
     NOT_LOCAL = "not_local"
     NOT_MODERATOR = "not_moderator"
+    NOT_YOURS = "not_yours"
     ONLY_MARK = "only_mark"
     OUTCOME = "outcome"
     OWN_CARD = "own_card"

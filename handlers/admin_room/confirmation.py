@@ -7,11 +7,13 @@ from dataclasses import replace
 from engine.unit_of_work import UnitOfWork
 from engine.wave_unit import card_of
 from handlers.admin_room import approval, wave_answers
+from handlers.admin_room.allowed import allowed
 from handlers.admin_room.deactivate import HOUR_MS
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.authority import AdminRoom
 from handlers.context import Context
 from handlers.recheck import settle_if_changed
+from handlers.roles import command_of
 from handlers.yes_no import LOOKS_LIKE_YES, NO, YES, annotation
 from removal.audit_action import AuditAction
 from removal.incoming import Incoming
@@ -47,6 +49,8 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
         return await context.done(event)
     if not asks_approval and (request.kind is not Kind.MODERATION or sent[1] != "card"):
         return await context.done(event)
+    if not await allowed(context, event, room, *_commands_for(request, yes=key not in NO, approving=asks_approval)):
+        return True
     if not await _counts(context, event, request, room, identities):
         return True
     if key in LOOKS_LIKE_YES:
@@ -57,6 +61,13 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
     else:
         await _decide(context, event, request, room, yes=key in YES)
     return True
+
+
+def _commands_for(request: Request, *, yes: bool, approving: bool = False) -> tuple[str, ...]:
+    """The commands that an answer to a prompt stands for; one of them is enough."""
+    if approving:
+        return ("approve",) if yes else ("refuse",)
+    return (command_of(request),) if yes else (command_of(request), "cancel")
 
 
 async def _only_mark(context: Context, event: Incoming, request: Request, meant: Event) -> None:
@@ -99,7 +110,8 @@ async def _counts(
 
 async def answered(context: Context, event: Incoming, room: AdminRoom, request: Request, yes: bool) -> None:
     """`yes R7` or `no R7` by a moderator, encrypted, where the prompt asks for that. Raises: HomeserverError."""
-    await _decide(context, event, request, room, yes=yes)
+    if await allowed(context, event, room, *_commands_for(request, yes=yes)):
+        await _decide(context, event, request, room, yes=yes)
 
 
 async def _decide(context: Context, event: Incoming, request: Request, room: AdminRoom, *, yes: bool) -> None:

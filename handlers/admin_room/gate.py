@@ -82,6 +82,9 @@ class AdminRoomGate:
         if wave is not None:
             await wave_answers.answered(self._context, event, room, wave)
             return True
+        name = message.command or ""
+        if self._commands.knows(name) and not room.may(event.sender, name):
+            return await self._refuse(event, room, Template.NOT_YOURS, {"what": name})
         found = await self._commands.understood(self._context, event, message)
         if found is not None:
             handler, parsed = found

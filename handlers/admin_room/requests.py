@@ -76,7 +76,7 @@ async def retry(context: Context, asked: ModeratorCommand) -> None:
 async def close(context: Context, asked: ModeratorCommand) -> None:
     """Ends what needs a person and can't be finished, with its open points."""
     reason = asked.parsed.text("--reason")
-    others = bool(asked.room.moderators() - {context.bot_id, asked.by})
+    others = bool(asked.room.moderators("close") - {context.bot_id, asked.by})
     async with context.units.begin(asked.event) as unit:
         request = await named(unit, asked)
         if request is None:

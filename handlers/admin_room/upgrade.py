@@ -100,7 +100,7 @@ class Upgrade:
             inviter = await self._who_brought_us(successor)
         if membership not in ("join", "invite") or not inviter:
             return "", "not_invited"
-        return inviter, "" if room.is_moderator(inviter) else "not_by_moderator"
+        return inviter, "" if room.unlimited(inviter) else "not_by_moderator"
 
     async def _who_brought_us(self, successor: str) -> str:
         """Who invited the bot to a room that it is in; empty where that isn't known."""

@@ -77,7 +77,7 @@ class Look:
             if power >= policy.power_level and user_id != policy.bot_id
             if policy.allow_remote or policy.is_local(user_id)
         }
-        if not powerful and not policy.users and state.users_default < policy.power_level:
+        if not powerful and not policy.users and not policy.roles.users and state.users_default < policy.power_level:
             alarms[Alarm.NOBODY_MODERATES.value] = ""
         return cls(alarms, frozenset(powerful))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.unit_of_work import UnitOfWork
 from engine.wave_unit import WaveUnit
+from handlers.admin_room.allowed import allowed
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.admin_room.wave_review import hold_to_cap
 from handlers.authority import AdminRoom
@@ -33,6 +34,9 @@ from texts import Template
 
 PAUSE, RESUME, STOP = "⏸", "▶", "⏹"
 CONTROLS = frozenset({PAUSE, RESUME, STOP})
+STOPS = ("deactivate", "cancel")
+"""The commands of which one is enough to say no."""
+_COMMANDS = {PAUSE: ("pause",), RESUME: ("resume",), STOP: ("cancel",)}
 _NUMBER = re.compile(r"[1-9]\d{0,2}(?:[., '’]\d{3}){1,2}|[1-9]\d{0,8}")
 
 
@@ -74,6 +78,8 @@ async def meant(context: Context, event: Incoming, message: Message) -> Answer |
 
 async def answered(context: Context, event: Incoming, room: AdminRoom, answer: Answer) -> None:
     """A message of a moderator that answers a wave. Raises: HomeserverError."""
+    if not await allowed(context, event, room, *(STOPS if answer.yes is False else ("deactivate",))):
+        return
     if answer.yes is False:
         await _apply(context, event, answer.wave, Declined(event.sender))
         return
@@ -109,6 +115,8 @@ async def reacted(
     room = await context.authority.admin_room()
     if wave is None or not room.is_moderator(event.sender) or (key in YES and card[1] != wave.round):
         return await context.done(event)
+    if not await allowed(context, event, room, *_COMMANDS.get(key, STOPS if key in NO else ("deactivate",))):
+        return True
     what = await identities.refusal(event)
     if what is not None:
         async with context.units.begin(event) as unit:

@@ -146,11 +146,11 @@ class WaveWatch:
         """
         context = self._context
         room = await context.authority.admin_room()
-        decided = await self._withdrawn(wave, room.is_moderator)
+        decided = await self._withdrawn(wave, lambda user_id: room.may(user_id, "deactivate", "cancel"))
         async with context.units.begin() as unit:
             wave_unit = WaveUnit(unit)
             wave = await wave_unit.get(wave.id)
-            if decided is None and not room.is_moderator(wave.confirmer_id or ""):
+            if decided is None and not room.may(wave.confirmer_id or "", "deactivate"):
                 decided = Cancelled(context.bot_id, unit.messages.sentence(Template.CONFIRMER_GONE))
             if decided is None and await waves.digest(unit.tx, wave.id) != (wave.review.count, wave.review.digest):
                 because = unit.messages.render(Template.WAVE_LIST, problem="list_changed", detail="", limit=0).body
@@ -198,7 +198,7 @@ class WaveWatch:
         refusal = refuse_name(request.target_id, request.requester_id, self._around[1])
         return refusal.value if refusal else ""
 
-    async def _withdrawn(self, wave: Wave, is_moderator: Callable[[str], bool]) -> Event | None:
+    async def _withdrawn(self, wave: Wave, may_stop: Callable[[str], bool]) -> Event | None:
         if wave.rules.by_reply or wave.confirmation_event_id is None:
             return None
         async with self._context.units.begin(quiet=True) as unit:
@@ -207,7 +207,7 @@ class WaveWatch:
         room_id = wave.confirmed_in or wave.room_id
         standing = await self._context.authority.reactions(room_id, event_id) if event_id else []
         for sender, key, _ in standing:
-            if normalise(key) in NO and is_moderator(sender):
+            if normalise(key) in NO and may_stop(sender):
                 return Declined(sender)
         if wave.confirmation_event_id in {event_id for _, _, event_id in standing}:
             return None

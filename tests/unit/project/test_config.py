@@ -59,7 +59,7 @@ def flat(data: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Nested settings by path."""
     found: dict[str, Any] = {}
     for key, value in data.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
     return found
 
 
@@ -127,6 +127,14 @@ def test_few_settings_are_enough(tmp_path: Path) -> None:
         ({"confirmation.confirmed_by": "all"}, "got 'all'; must be 'any_moderator', 'requester' or 'other_moderator'"),
         ({"protected_users": ["@admin"]}, "got '@admin'; would match nobody: with @ it needs"),
         ({"protected_users": ["*:test"]}, "protected_users[1]: got '*:test'; would match nobody: with a"),
+        ({"roles": ["info"]}, "roles: must hold keys of its own"),
+        ({"roles": {"Help Desk": {"commands": ["info"]}}}, "roles: a role is named with small letters, digits, - and"),
+        ({"roles": {"desk": {"users": ["@a:test"]}}}, "roles.desk.commands: is missing"),
+        ({"roles": {"desk": {"commands": []}}}, "roles.desk.commands: must not be empty"),
+        ({"roles": {"desk": {"commands": "info"}}}, "roles.desk.commands: got 'info'; must be a list, such as"),
+        ({"roles": {"desk": {"commands": ["!info"]}}}, "roles.desk.commands[1]: got '!info'; must be a command's name"),
+        ({"roles": {"desk": {"comands": ["info"]}}}, "roles.desk.comands: there is no such key; did you mean commands"),
+        ({"roles": {"desk": {"commands": ["info"], "users": ["anna"]}}}, "roles.desk.users[1]: got 'anna'; a Matrix"),
         ({"command_prefix": ""}, "command_prefix: got ''; must be 1 to 16 characters"),
         ({"homeserver.url": "matrix.test"}, "homeserver.url: got 'matrix.test'; must be an address such as https://"),
         ({"homeserver.url": "https://matrix.test/_matrix"}, "no /_matrix behind it"),

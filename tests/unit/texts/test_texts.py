@@ -214,6 +214,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     ],
     "not_local": lambda h: each("server", h),
     "not_moderator": lambda h: [{}],
+    "not_yours": lambda h: each("what", "deactivate"),
     "outcome": lambda h: heard("outcome", h),
     "own_card": lambda h: each("r", *requests_with(h, Kind.OWN)),
     "own_greeting": lambda h: [{}],
