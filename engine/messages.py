@@ -36,6 +36,16 @@ class CurrentAdminRoom:
     room_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Addresses for people's browsers, None where there are none."""
+
+    log_in: str | None = None
+    """The page where people log in to prove that an account is theirs."""
+    account: str | None = None
+    """Where the server has them deactivate their account by themselves."""
+
+
 class Messages:
     """The messages of one unit of work."""
 
@@ -46,21 +56,21 @@ class Messages:
         instance: str,
         texts: Texts,
         admin_room: CurrentAdminRoom,
-        page: str | None = None,
+        pages: Pages | None = None,
     ) -> None:
         """
         Args:
             now: in milliseconds since 1970.
             instance: this installation's mark in transaction ids, so that a new database never repeats an old one's.
             admin_room: where moderators are told; whoever moves the bot to another room sets that one.
-            page: the address of the page where people log in; None where there is none.
+            pages: what people can open in a browser.
         """
         self._tx = tx
         self._now = now
         self._instance = instance
         self._texts = texts
         self.admin_room = admin_room
-        self._page = page
+        self._pages = pages or Pages()
 
     async def show_card(self, request: Request) -> None:
         """The request's own message: sent once, with its reactions, and edited from then on."""
@@ -98,7 +108,9 @@ class Messages:
         await self._put(request.room_id, purpose, content, request, relates_to=card, delay_ms=delay_ms)
 
     def _card(self, request: Request) -> Text:
-        return self._texts.render(Template.CARD if request.kind is Kind.MODERATION else Template.OWN_CARD, r=request)
+        if request.kind is Kind.MODERATION:
+            return self._texts.render(Template.CARD, r=request)
+        return self._texts.render(Template.OWN_CARD, r=request, account_page=self._pages.account)
 
     async def react(self, request: Request, purpose: str, key: str, room_id: str | None = None) -> None:
         """Puts a reaction under one of the request's own messages."""
@@ -174,12 +186,12 @@ class Messages:
 
     async def _link(self, request: Request) -> str:
         """A new link to the page, good for once; empty where there is no page."""
-        if self._page is None:
+        if self._pages.log_in is None:
             return ""
         secret = secrets.token_urlsafe(32)
         link = links.Link(request.id, request.requester_id)
         await links.add(self._tx, secret, link, self._now + LINK_MS)
-        return f"{self._page}/link/{secret}"
+        return f"{self._pages.log_in}/link/{secret}"
 
     async def leave(self, room_id: str) -> None:
         """Has the bot leave a room and forget it, once everything that was to be said there is sent."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.about import about
-from engine.messages import CurrentAdminRoom, Messages
+from engine.messages import CurrentAdminRoom, Messages, Pages
 from homeserver.client.clock import REFUSE_MS, HomeserverClock
 from removal import audit_action
 from removal.audit_action import AuditAction
@@ -186,18 +186,18 @@ class UnitsOfWork:
         admin_room: CurrentAdminRoom,
         compared: HomeserverClock | None = None,
         observe: Callable[[Request, Request], None] | None = None,
-        page: str | None = None,
+        pages: Pages | None = None,
     ) -> None:
         """
         Args:
             clock: by which everything goes.
             compared: knows how far this machine's clock is from the homeserver's; None where nothing is compared.
             observe: told of each request's change (before, after) once it is committed.
-            page: the address of the page where people log in; None where there is none.
+            pages: what people can open in a browser.
         """
         self._compared = compared
         self._observe = observe
-        self._page = page
+        self._pages = pages
         self.database = database
         self.texts = texts
         self.clock = clock
@@ -227,7 +227,7 @@ class UnitsOfWork:
         """
         async with self.database.transaction() as tx:
             now = self.clock()
-            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._page)
+            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._pages)
             unit = UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
             yield unit
             if event is not None:

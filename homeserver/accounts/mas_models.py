@@ -63,6 +63,8 @@ class MasSession(Answer):
     finished_at: str | None = None
     revoked_at: str | None = None
     device_id: str | None = None
+    """Of Matrix's old API; OAuth 2.0 has it in the scope."""
+    scope: str | None = None
     human_name: str | None = None
     user_agent: str | None = Field(None, repr=False)
     last_active_at: str | None = None
@@ -72,6 +74,14 @@ class MasSession(Answer):
     def active(self) -> bool:
         """Whether it was neither finished nor revoked."""
         return self.finished_at is None and self.revoked_at is None
+
+    def is_of_device(self, device_id: str) -> bool:
+        """Whether this is the session of that device in Matrix.
+
+        Source: Matrix client-server API, "OAuth 2.0 API", device ID allocation.
+        """
+        named = (word.rpartition(":device:")[2] for word in (self.scope or "").split() if ":device:" in word)
+        return device_id in (self.device_id, *named)
 
     def belongs_to(self, mas_id: str) -> bool:
         """Whether this account owns it, or is acted for by it."""
