@@ -35,7 +35,7 @@ from removal.lifecycle import (
     decide,
 )
 from removal.request import Request, State
-from storage import audit, inbox, meta, requests
+from storage import audit, inbox, meta, people, requests
 from storage.database import Database, Transaction
 from texts import Texts
 
@@ -120,6 +120,7 @@ class UnitOfWork:
         if self.clock_wrong and isinstance(event, CONSENT) and not decision.refusal:
             decision = Decision(request, refusal=NoChange.CLOCK_WRONG)
         why = why or getattr(event, "because", "") or getattr(event, "cause", "")
+        why = self.messages.reason(why, request.target_id)
         if decision.refusal:
             if actor is not None:
                 await self.audit(
@@ -205,6 +206,11 @@ class UnitsOfWork:
         self.changed = asyncio.Condition()
         self.changes = 0
         """Number of committed units; compared in `wait_for_change`, so that no change is missed."""
+
+    async def texts_for(self, user_id: str) -> Texts:
+        """The texts in the language that a person chose; where they chose none, in this installation's."""
+        async with self.database.transaction(only_reading=True) as tx:
+            return self.texts.speaking(await people.language_of(tx, user_id))
 
     @property
     def clock_wrong(self) -> bool:

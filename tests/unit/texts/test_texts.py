@@ -219,6 +219,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_greeting": lambda h: [{}],
     "own_help": lambda h: [{"commands": {"": [(name, h) for name in TEXTS.words("own_command")]}}],
     "own_hint": lambda h: [{}],
+    "own_language": lambda h: [{"typed": h, "chosen": each, "known": ("de", "en")} for each in ("de", None)],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],
     "own_how": lambda h: [{}],
