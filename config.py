@@ -273,6 +273,7 @@ class Web(_Section):
 
     listen: Annotated[str, AfterValidator(_address)] | None = None
     public_url: Annotated[str, AfterValidator(_url)] | None = None
+    client_id: Annotated[str, Field(min_length=1)] | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:

@@ -14,8 +14,8 @@ from cli.data_dir import CannotRun, data_dir_ready
 from cli.exits import EXIT_ANOTHER_RUNS, EXIT_DEAD_TOKEN, Ended
 from cli.opening import settings_of
 from cli.run import run
-from cli.speaking import texts_of
 from cli.settings import load_settings
+from cli.speaking import texts_of
 from config import ConfigError, Settings, keys
 from engine.only_one import AnotherRuns
 from homeserver.client.credentials import DeadToken, MatrixError

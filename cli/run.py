@@ -19,7 +19,7 @@ from cli.standing import Standing, explain_standing, standing
 from config import Settings
 from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping, Kept
-from engine.messages import CurrentAdminRoom
+from engine.messages import CurrentAdminRoom, Pages
 from engine.metrics import Doctor, Metrics
 from engine.only_one import OnlyOne
 from engine.pace_keeper import PaceKeeper
@@ -268,7 +268,8 @@ async def _serve(
         log.error("%s", plain(str(words)))
     known = compared if clock is compared else None
     page_url = settings.self_service.web.public_url if settings.self_service.enabled else None
-    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed, page_url)
+    pages = Pages(page_url, accounts.service.deactivation_page if accounts.service else None)
+    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed, pages)
 
     async def event_of(room_id: str, event_id: str) -> Incoming | None:
         raw = await rooms.event(room_id, event_id)
@@ -321,7 +322,7 @@ async def _serve(
         if only_one is not None and batch.running is not None:
             only_one.heard(Running.read(batch.running))
 
-    proving = Proving(units, accounts, matrix.api, settings.homeserver.url)
+    proving = Proving(units, accounts, matrix.api, settings.homeserver.url, settings.self_service.web.client_id)
     kept = Kept(settings.audit.retention, settings.requests.delete_after, settings.audit.delete_after)
     # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
     clock_watch = ClockWatch(units, compared, admin_room)

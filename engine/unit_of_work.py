@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.about import about
-from engine.messages import CurrentAdminRoom, Messages
+from engine.messages import CurrentAdminRoom, Messages, Pages
 from engine.unbroken import Unbroken
 from homeserver.client.clock import REFUSE_MS, HomeserverClock
 from removal import audit_action
@@ -36,7 +36,7 @@ from removal.lifecycle import (
     decide,
 )
 from removal.request import Request, State
-from storage import audit, inbox, meta, requests
+from storage import audit, inbox, meta, people, requests
 from storage.database import Database, Transaction
 from texts import Texts
 
@@ -121,6 +121,7 @@ class UnitOfWork:
         if self.clock_wrong and isinstance(event, CONSENT) and not decision.refusal:
             decision = Decision(request, refusal=NoChange.CLOCK_WRONG)
         why = why or getattr(event, "because", "") or getattr(event, "cause", "")
+        why = self.messages.reason(why, request.target_id)
         if decision.refusal:
             if actor is not None:
                 await self.audit(
@@ -187,18 +188,18 @@ class UnitsOfWork:
         admin_room: CurrentAdminRoom,
         compared: HomeserverClock | None = None,
         observe: Callable[[Request, Request], None] | None = None,
-        page: str | None = None,
+        pages: Pages | None = None,
     ) -> None:
         """
         Args:
             clock: by which everything goes.
             compared: knows how far this machine's clock is from the homeserver's; None where nothing is compared.
             observe: told of each request's change (before, after) once it is committed.
-            page: the address of the page where people log in; None where there is none.
+            pages: what people can open in a browser.
         """
         self._compared = compared
         self._observe = observe
-        self._page = page
+        self._pages = pages
         self.database = database
         self.texts = texts
         self.clock = clock
@@ -208,6 +209,11 @@ class UnitsOfWork:
         """What is begun there is ended, even when the bot is told to stop."""
         self.changes = 0
         """Number of committed units; compared in `wait_for_change`, so that no change is missed."""
+
+    async def texts_for(self, user_id: str) -> Texts:
+        """The texts in the language that a person chose; where they chose none, in this installation's."""
+        async with self.database.transaction(only_reading=True) as tx:
+            return self.texts.speaking(await people.language_of(tx, user_id))
 
     @property
     def clock_wrong(self) -> bool:
@@ -230,7 +236,7 @@ class UnitsOfWork:
         """
         async with self.database.transaction() as tx:
             now = self.clock()
-            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._page)
+            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._pages)
             unit = UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
             yield unit
             if event is not None:

@@ -76,6 +76,14 @@ class Mas(Protocol):
         """Locks an account, by hand."""
         ...
 
+    async def set_password(self, localpart: str, password: str) -> None:
+        """Gives an account a password, where people need one."""
+        ...
+
+    async def age_log_ins(self, seconds: int) -> None:
+        """Whoever logged in on its pages did it so much longer ago."""
+        ...
+
 
 def synapse_config(url: str, secret: str) -> dict[str, Any]:
     """What makes a Synapse leave accounts to the MAS at this address."""
@@ -212,6 +220,12 @@ class StandInMas:
     async def lock(self, localpart: str) -> None:
         self.service.records.things["users"][self._id(localpart)]["locked_at"] = "2026-01-01T00:00:00Z"
         await self._there(self.service.provision(self._id(localpart)))
+
+    async def set_password(self, localpart: str, password: str) -> None:
+        """Nobody needs one."""
+
+    async def age_log_ins(self, seconds: int) -> None:
+        self.service.log_in.age(seconds)
 
     def _id(self, localpart: str) -> str:
         found = self.service.records.by_name(localpart)

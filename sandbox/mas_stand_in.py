@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from sandbox.mas_description import PATH, Exchange
+from sandbox.mas_log_in import LogIn
 from sandbox.mas_records import ENDS, KINDS, SESSIONS, Records, Token, errors, now, page, single
 
 ADMIN = "/api/admin/v1/"
@@ -68,10 +69,15 @@ class StandIn:
         """Pattern of `METHOD path`: what fits is done, and its answer is lost on the way (504); used up as `faults`."""
         self.without: set[str] = set()
         """Lists that this MAS doesn't have, as an older one."""
+        self.away: list[str] = []
+        """Paths that the next request of each finds a proxy at, and nobody behind it."""
         self.asked: list[str] = []
         """Every request to the admin API, as `METHOD path`."""
         self.violations: list[str] = []
         """What didn't fit the published description."""
+        self.log_in = LogIn(
+            url + "/", self.records, self.tell, lambda owner: self.later(lambda: self._sync_devices(owner))
+        )
         self._jobs: set[asyncio.Task[None]] = set()
         self.session: aiohttp.ClientSession
 
@@ -80,10 +86,22 @@ class StandIn:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
         body = await request.read()
+        if request.path in self.away:
+            self.away.remove(request.path)
+            return web.Response(status=502, text="bad gateway")
         if request.path == "/.well-known/openid-configuration":
             return web.json_response(self._metadata())
         if request.path == "/oauth2/token":
+            form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            if form.get("grant_type") == "authorization_code":
+                return await self.log_in.token(form)
             return self._token(request, body)
+        if request.path == "/authorize":
+            return await self.log_in.page(request)
+        if request.path == "/oauth2/registration":
+            return self.log_in.register(json.loads(body))
+        if request.path == "/oauth2/revoke":
+            return self.log_in.revoke(body)
         if request.path == "/oauth2/introspect":
             return self._introspect(request, body)
         if request.path == "/api/spec.json":
@@ -99,8 +117,12 @@ class StandIn:
             "authorization_endpoint": self.url + "/authorize",
             "token_endpoint": self.url + "/oauth2/token",
             "introspection_endpoint": self.url + "/oauth2/introspect",
+            "registration_endpoint": self.url + "/oauth2/registration",
+            "revocation_endpoint": self.url + "/oauth2/revoke",
             "account_management_uri": self.url + "/account/",
             "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            "prompt_values_supported": ["none", "login", "create"],
         }
 
     def _token(self, request: web.BaseRequest, body: bytes) -> web.Response:

@@ -141,4 +141,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE log_ins (device_id TEXT PRIMARY KEY, user_id TEXT, begun_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX log_ins_begun ON log_ins (begun_ts);
     """,
+    # 5: the language that a person chose
+    """
+    CREATE TABLE people (user_id TEXT PRIMARY KEY, language TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -44,6 +44,7 @@ class Template(StrEnum):
     OWN_HELP = "own_help"
     OWN_HINT = "own_hint"
     OWN_HOW = "own_how"
+    OWN_LANGUAGE = "own_language"
     OWN_NO_REQUEST = "own_no_request"
     OWN_NOT_ALONE = "own_not_alone"
     OWN_NOTICE = "own_notice"

@@ -19,7 +19,7 @@ from removal.audit_action import AuditAction
 from removal.lifecycle import Answered, Cancelled, ConfirmedByLogIn, NoChange, can_cancel
 from removal.protection import Refusal
 from removal.request import UNCONFIRMED, Question, Request, State
-from storage import requests
+from storage import people, requests
 from texts import Page
 from web.asking import Asking, Problem
 
@@ -92,6 +92,7 @@ class Account:
         request = opening.new_request(self._context, user_id, chosen, facts, room_id=room_id, from_page=True)
         async with asking.units.begin() as unit:
             already = await opening.open_request(unit.tx, user_id)  # in another window, meanwhile
+            await people.choose_language(unit.tx, user_id, asking.texts.language, unless_chosen=True)
             return already or await unit.open(request, trust="log_in")
 
     async def confirm(self, asking: Asking) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import DirectCommand
-from handlers.direct import deactivate, mydata, requests
+from handlers.direct import deactivate, language, mydata, requests
 
 REFERENCE = Argument("reference", Kind.REFERENCE, required=False)
 
@@ -36,5 +36,6 @@ def for_direct_messages(prefix: str) -> Commands[DirectCommand]:
                 requests.hand_over,
             ),
             (Command("mydata"), mydata.ask),
+            (Command("language", arguments=(Argument("language", Kind.WORD, required=False),)), language.choose),
         ),
     )

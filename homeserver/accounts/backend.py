@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from homeserver.accounts.detection import AuthService
 from homeserver.accounts.models import (
     AccountData,
     Media,
@@ -41,6 +42,11 @@ class AccountBackend(Protocol):
     @property
     def calls(self) -> Mapping[Step, tuple[str, ...]]:
         """Step → the requests it makes, as `METHOD path` with `{parameters}`."""
+        ...
+
+    @property
+    def service(self) -> AuthService | None:
+        """The service beside the homeserver that keeps the accounts and logs people in; None where there is none."""
         ...
 
     async def is_admin(self) -> bool:
@@ -150,7 +156,11 @@ class AccountBackend(Protocol):
         """Sets or clears the suspension."""
         ...
 
-    async def end_device(self, user_id: str, device_id: str) -> None:
+    async def has_session(self, user_id: str, device_id: str) -> bool:
+        """Whether the account has a session of this device, wherever sessions are kept."""
+        ...
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
         """Ends one of the account's sessions; one that isn't there is no error."""
         ...
 

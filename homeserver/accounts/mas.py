@@ -10,10 +10,10 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 
-from homeserver.accounts.detection import uses_mas
+from homeserver.accounts.detection import AuthService, uses_mas
 from homeserver.accounts.errors import MovedElsewhere, OnlyInMas
 from homeserver.accounts.mas_api import MasAdmin, SessionKind
-from homeserver.accounts.mas_models import UserResource
+from homeserver.accounts.mas_models import SessionResource, UserResource
 from homeserver.accounts.models import Threepid, User
 from homeserver.accounts.synapse import CALLS, Synapse
 from homeserver.client.api import Api, BadAnswer, Forbidden
@@ -47,6 +47,7 @@ class SynapseWithMas(Synapse):
     Args:
         api: Synapse, with the token of a server admin.
         mas: MAS's admin API.
+        service: what MAS says of itself to browsers, where that was asked.
     """
 
     calls: Mapping[Step, tuple[str, ...]] = {
@@ -57,14 +58,15 @@ class SynapseWithMas(Synapse):
     deactivates_later = True
     token_checks_kept = 120
 
-    def __init__(self, api: Api, mas: MasAdmin) -> None:
+    def __init__(self, api: Api, mas: MasAdmin, service: AuthService | None = None) -> None:
         super().__init__(api)
         self.mas = mas
+        self.service = service
         self._providers: dict[str, str] = {}
 
     def paced(self, pace: Pace) -> SynapseWithMas:
         """The same accounts; each call, to either, waits for its turn."""
-        return SynapseWithMas(PacedApi.beside(self._api, pace), self.mas.paced(pace))
+        return SynapseWithMas(PacedApi.beside(self._api, pace), self.mas.paced(pace), self.service)
 
     async def is_admin(self) -> bool:
         """Whether both let the bot in.
@@ -175,17 +177,6 @@ class SynapseWithMas(Synapse):
         else:
             await self.mas.reactivate(known.id)
 
-    async def end_device(self, user_id: str, device_id: str) -> None:
-        """Ends the sessions in MAS that this device belongs to, and removes it from Synapse: without the former its
-        tokens would bring it back."""
-        known = await self._known(user_id)
-        if known is not None:
-            for kind in (SessionKind.COMPAT, SessionKind.OAUTH2):
-                for session in await self.mas.active_sessions(kind, known.id):
-                    if device_id in session.attributes.devices:
-                        await self.mas.end_session(kind, session.id)
-        await super().end_device(user_id, device_id)
-
     async def lock(self, user_id: str, locked: bool) -> None:
         """Locks or unlocks in MAS, which tells Synapse later; in Synapse where MAS doesn't know the account."""
         known = await self._known(user_id)
@@ -202,6 +193,20 @@ class SynapseWithMas(Synapse):
         if known is not None:
             await self._end_sessions(known)
         await super().log_out(user_id)
+
+    async def has_session(self, user_id: str, device_id: str) -> bool:
+        """Whether MAS or Synapse has this session."""
+        known = await self._known(user_id)
+        if known is not None and await self._of_device(known, device_id):
+            return True
+        return await super().has_session(user_id, device_id)
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
+        """Ends a session in MAS, which would give Synapse its device back, and then in Synapse."""
+        known = await self._known(user_id)
+        for kind, session in await self._of_device(known, device_id) if known is not None else ():
+            await self.mas.end_session(kind, session.id)
+        await super().end_session(user_id, device_id)
 
     async def scramble_password(self, user_id: str) -> bool:
         """Sets a password in MAS that nobody knows. False where MAS has no passwords, or doesn't know the account: then
@@ -251,6 +256,11 @@ class SynapseWithMas(Synapse):
         if provider_id not in self._providers:
             self._providers[provider_id] = await self.mas.provider_name(provider_id)
         return self._providers[provider_id]
+
+    async def _of_device(self, known: UserResource, device_id: str) -> list[tuple[SessionKind, SessionResource]]:
+        kinds = (SessionKind.OAUTH2, SessionKind.COMPAT)
+        found = [(kind, each) for kind in kinds for each in await self.mas.active_sessions(kind, known.id)]
+        return [(kind, each) for kind, each in found if device_id in each.attributes.devices]
 
     async def _end_sessions(self, known: UserResource) -> None:
         for kind in SessionKind:

@@ -65,9 +65,10 @@ class MasSession(Answer):
     finished_at: str | None = None
     revoked_at: str | None = None
     device_id: str | None = None
+    """Of Matrix's old API; OAuth 2.0 has it in the scope."""
+    scope: str | None = None
     human_name: str | None = None
     user_agent: str | None = Field(None, repr=False)
-    scope: str | None = None
     last_active_at: str | None = None
     last_active_ip: str | None = Field(None, repr=False)
 

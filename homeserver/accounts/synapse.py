@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from homeserver.accounts.detection import uses_mas
+from homeserver.accounts.detection import AuthService, uses_mas
 from homeserver.accounts.errors import MovedElsewhere
 from homeserver.accounts.models import (
     AccountData,
@@ -120,6 +120,7 @@ class Synapse:
     calls = CALLS
     deactivates_later = False
     token_checks_kept = 0
+    service: AuthService | None = None
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -269,7 +270,11 @@ class Synapse:
         answer = await self._api.call("GET", _USER_V2 + "/devices", user_id)
         return [each.device_id for each in read(Devices, "the list of devices", answer).devices]
 
-    async def end_device(self, user_id: str, device_id: str) -> None:
+    async def has_session(self, user_id: str, device_id: str) -> bool:
+        """Whether the account has this session. Raises: NotFound: no such account."""
+        return device_id in await self.devices(user_id)
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
         """Ends a session: `DELETE v2/users/{user_id}/devices/{device_id}`; 200 for one that isn't there, too."""
         await self._api.call("DELETE", _USER_V2 + "/devices/{}", user_id, device_id)
 

@@ -216,10 +216,11 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "not_moderator": lambda h: [{}],
     "not_yours": lambda h: each("what", "deactivate"),
     "outcome": lambda h: heard("outcome", h),
-    "own_card": lambda h: each("r", *requests_with(h, Kind.OWN)),
+    "own_card": lambda h: [{"r": r, "account_page": page} for r in requests_with(h, Kind.OWN) for page in (LINK, None)],
     "own_greeting": lambda h: [{}],
     "own_help": lambda h: [{"commands": {"": [(name, h) for name in TEXTS.words("own_command")]}}],
     "own_hint": lambda h: [{}],
+    "own_language": lambda h: [{"typed": h, "chosen": each, "known": ("de", "en")} for each in ("de", None)],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],
     "own_how": lambda h: [{}],
@@ -436,7 +437,7 @@ def test_no_card_speaks_of_a_future_that_will_not_come(template: Template) -> No
     requests = {(r.state, r.due_ts is None): r for r in (d.request for _, _, d in decisions()) if r.kind in kinds}
     assert {state for state, _ in requests} >= {State.SCHEDULED, State.CANCELLED, State.RUNNING}
     for (state, _), request in requests.items():
-        body = TEXTS.render(template, r=request, link=LINK).body
+        body = TEXTS.render(template, r=request, link=LINK, account_page=None).body
         promises = "stops it" in body or body.count("On ") > 0
         assert not promises or state in UNCONFIRMED | WAITING, (state, body)
         assert promises or state is not State.SCHEDULED
