@@ -24,7 +24,7 @@ from tests.support.not_homeservers import not_homeservers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WITHIN = 5.0
+WITHIN = 6.0
 """Seconds until a command says what is wrong, beside those that it takes to load its modules: one or two, and many on a
 busy machine."""
 
