@@ -281,7 +281,9 @@ class _Init:
         url, file = settings.homeserver.url, self._options.admin_token_file
         if file is not None:
             api = Api(self._session, url, secret_in(file))
-            await self._must_be_admin(api, (await whoami(api))[0])
+            user_id, _ = await whoami(api)
+            await self._must_be_admin(api, user_id)
+            self._options.admin = user_id
             yield api
             return
         server_name = settings.homeserver.server_name

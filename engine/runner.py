@@ -215,13 +215,14 @@ class Runner:
 
     async def _ended(self, request: Request, step: Step, event: Event | None) -> tuple[Request, Step] | None:
         """Stores a step's outcome, and that the next one is begun; None where there is none to do now."""
-        # One transaction: no crash comes between the last look at the confirmation, which ends the snapshot, and the
-        # first step that changes something.
+        # One transaction: neither a crash nor a stop comes between the last look at the confirmation, which ends the
+        # snapshot, and the first step that changes something.
+        stopping = self._units.unbroken.closing and step is not Step.SNAPSHOT
         async with self._units.begin() as unit:
             if event is not None:
                 request = (await unit.apply(await unit.request(request.id), event)).request
             later = event is not None and request.retry_ts is not None
-            begun = None if later or self._units.unbroken.closing else await self._begin(unit, request.id)
+            begun = None if later or stopping else await self._begin(unit, request.id)
         if isinstance(event, StepFailed):
             log.warning("%s: step %s failed (%s): %s", request.reference, step, event.failure, event.cause)
         return begun

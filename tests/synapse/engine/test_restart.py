@@ -192,11 +192,11 @@ async def test_a_mark_made_in_time_counts_when_the_bot_is_back_late(homeserver: 
     """✅ before the end, handled after it but not as late again as the prompt was open: it counts."""
     stage = Stage(homeserver)
     try:
-        await stage.set_up(confirmation={"expires_after": "6s"})
+        await stage.set_up(confirmation={"expires_after": "10s"})
         prompt = await prompted(stage, await stage.account("spammer"))
         await stage.bot.stop()
         await prompt.react("✅")
-        await clock_passes(prompt, 6.5)
+        await clock_passes(prompt, 10.5)
         await stage.bot.start()
         await prompt.hears("Read back")
     finally:

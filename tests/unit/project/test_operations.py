@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import bot
+from cli.versions import OLDEST_SYNAPSE, TESTED_SYNAPSE, shown
 from config import keys
 from engine.metrics import Metrics
 from handlers.admin_room.commands import for_admin_room
@@ -28,6 +29,20 @@ def test_every_exit_code_is_explained() -> None:
     """0 and argparse's 2 beside our own."""
     codes = {value for name, value in vars(bot).items() if name.startswith("EXIT_")}
     assert {int(code) for code in re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE)} == codes | {0, 2}
+
+
+def test_every_error_that_is_explained_can_be_said() -> None:
+    """The words stand in the code, as they are printed; the versions are those that `check` knows."""
+    table = PAGE.partition("## What each error means")[2].partition("\n## ")[0]
+    said = [each for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for each in re.findall(r"`([^`]+)`", row)]
+    files = [ROOT / "bot.py", ROOT / "config.py"]
+    files += [file for name in ("cli", "engine", "handlers", "homeserver", "storage", "texts/en/words") for file in
+              (ROOT / name).rglob("*.*") if file.suffix in (".py", ".html")]  # fmt: skip
+    code = "\n".join(file.read_text("utf-8") for file in files)
+    assert len(said) > 10
+    assert [each for each in said if each not in code] == []
+    for version in (OLDEST_SYNAPSE, TESTED_SYNAPSE):
+        assert f" {shown(version)}" in PAGE
 
 
 def test_every_problem_of_the_health_page_is_explained() -> None:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from cli.standing import Standing
+from cli.versions import KNOWN_FAULTS
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.ladder import RUNGS
 from handlers.admin_room.watch import Alarm
@@ -170,11 +171,12 @@ def reported(*kinds: str) -> set[str]:
 
 
 def made() -> set[str]:
-    """Keys of `check` that are made of an enumeration's values."""
+    """Keys of `check` that are made of an enumeration's values, or stand in a table."""
     return (
         {f"identity_{each}" for each in IdentityStatus}
         | {f"reach_{each}" for each in Reach if each is not Reach.SYNAPSE}
         | {f"admin_room_{each}" for each in Standing}
+        | {fault.key for fault in KNOWN_FAULTS}
     )
 
 
