@@ -256,6 +256,9 @@ class RealMas:
     async def lock(self, localpart: str) -> None:
         await self._admin("POST", f"users/{await self._id(localpart)}/lock")
 
+    async def make_admin(self, localpart: str) -> None:
+        await self._admin("POST", f"users/{await self._id(localpart)}/set-admin", {"admin": True})
+
     # --- inside ---
 
     async def _id(self, localpart: str) -> str:
