@@ -20,7 +20,7 @@ from engine.steps import Steps
 from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Backoff, Outage
-from removal.lifecycle import Event, NoChange, StepDone, StepFailed, StepStarted, TimePassed
+from removal.lifecycle import Event, NoChange, StepDone, StepFailed, StepStarted, TimePassed, decide
 from removal.plan import Kind, Step
 from removal.request import Failure, Request, State
 from storage import inbox, requests
@@ -184,9 +184,15 @@ class Runner:
 
     async def _work(self, request: Request) -> None:
         request_id = request.id
-        # A person isn't told that it begins before it was looked whether it may.
-        if request.state is State.SCHEDULED and not await self._recheck(request):
-            return
+        if request.state is State.SCHEDULED:
+            # The clock first: the last look asks the homeserver many things, and would ask them again each second.
+            passed = TimePassed(self._synced_ts())
+            if decide(request, passed, self._units.clock()).refusal is NoChange.NOT_YET:
+                await asyncio.sleep(1)  # it is due, and the homeserver isn't heard yet
+                return
+            # A person isn't told that it begins before it was looked whether it may.
+            if not await self._recheck(request):
+                return
         early = False
         async with self._units.begin() as unit:
             if request.state is State.SCHEDULED:

@@ -269,6 +269,9 @@ class RealMas:
             f"UPDATE user_session_authentications SET created_at = created_at - interval '{seconds} seconds'"
         )
 
+    async def make_admin(self, localpart: str) -> None:
+        await self._admin("POST", f"users/{await self._id(localpart)}/set-admin", {"admin": True})
+
     # --- inside ---
 
     async def _id(self, localpart: str) -> str:

@@ -50,7 +50,7 @@ def stand_in(service: Service) -> Iterator[StandInMas]:
     yield service.mas
     for told in (service.mas.service.faults, service.mas.service.lost, service.mas.service.without):
         told.clear()
-    service.mas.service.lifetime, service.mas.service.delay = 300.0, 0.05
+    service.mas.service.lifetime, service.mas.service.delay, service.mas.service.allowed = 300.0, 0.05, True
     service.mas.release()
 
 
