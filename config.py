@@ -310,6 +310,13 @@ class SelfService(_Section):
         return self
 
 
+class Reports(_Section):
+    """What people report to this server, shown in the admin room."""
+
+    enabled: bool = False
+    poll_every: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(minutes=1)
+
+
 class Removal(_Section):
     """What belongs to every removal."""
 
@@ -376,6 +383,8 @@ class Settings(_Section):
     roles: Annotated[dict[str, Role], AfterValidator(_role_names)] = Field(default_factory=dict)
     confirmation: Confirmation = Confirmation()
     self_service: SelfService = SelfService()
+    reports: Reports = Reports()
+    policy_rooms: tuple[Annotated[str, AfterValidator(_room)], ...] = ()
     removal: Removal = Removal()
     bulk: Bulk = Bulk()
     requests: Requests = Requests()

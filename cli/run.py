@@ -35,6 +35,8 @@ from engine.wave_steps import WaveSteps
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.gate import AdminRoomGate
 from handlers.admin_room.moderators import ModeratorIdentities
+from handlers.admin_room.policy_watch import PolicyWatch
+from handlers.admin_room.report_watch import ReportWatch
 from handlers.admin_room.upgrade import Upgrade
 from handlers.admin_room.watch import Watch
 from handlers.admin_room.wave_watch import WaveWatch
@@ -51,6 +53,7 @@ from handlers.undecryptable import Undecryptable
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.mas import SynapseWithMas
 from homeserver.accounts.mas_tokens import CredentialsRefused
+from homeserver.accounts.reports import Reports
 from homeserver.accounts.search import AccountSearch
 from homeserver.client.api import BadToken, HomeserverError
 from homeserver.client.backoff import Backoff
@@ -303,11 +306,13 @@ async def _serve(
     prefix = settings.command_prefix
     watch = Watch(context)
     upgrade = Upgrade(context, matrix, watch)
+    policies = PolicyWatch(context, matrix, AccountSearch(paced))
     dispatcher = Dispatcher(
         context,
         AdminRoomGate(context, for_admin_room(prefix), ModeratorIdentities(context, matrix), watch, upgrade),
         DirectGate(context, for_direct_messages(prefix)),
-        Invites(context, matrix, upgrade),
+        Invites(context, matrix, upgrade, policies),
+        policies,
     )
 
     async def back() -> None:
@@ -347,6 +352,10 @@ async def _serve(
             "housekeeping": Housekeeping(units, context.files, kept).run(),
         }.items()
     ]
+    if settings.reports.enabled:
+        tasks.append(asyncio.create_task(ReportWatch(context, Reports(matrix.api)).run(), name="reports"))
+    if settings.policy_rooms:
+        tasks.append(asyncio.create_task(policies.run(), name="policy lists"))
     if only_one is not None:
         tasks.append(asyncio.create_task(only_one.listen(units, admin_room), name="only one"))
     stopping = asyncio.create_task(stop.wait())

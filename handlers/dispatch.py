@@ -15,6 +15,7 @@ import secrets
 from engine.about import about
 from engine.receiver import INVITE
 from handlers.admin_room.gate import AdminRoomGate
+from handlers.admin_room.policy_watch import PolicyWatch
 from handlers.context import Context
 from handlers.direct.gate import DirectGate
 from handlers.invites import Invites
@@ -46,11 +47,19 @@ BEING_MADE_FOR = 10.0
 class Dispatcher:
     """Takes events from the inbox, in order, and sees each one handled."""
 
-    def __init__(self, context: Context, admin_room: AdminRoomGate, direct: DirectGate, invites: Invites) -> None:
+    def __init__(
+        self,
+        context: Context,
+        admin_room: AdminRoomGate,
+        direct: DirectGate,
+        invites: Invites,
+        policies: PolicyWatch | None = None,
+    ) -> None:
         self._context = context
         self._admin_room = admin_room
         self._direct = direct
         self._invites = invites
+        self._policies = policies
         self._busy: set[str] = set()
         # Whoever waits for a slot gets it in turn, and each event needs one anew.
         self._slots = asyncio.Semaphore(SIDE_BY_SIDE)
@@ -157,6 +166,8 @@ class Dispatcher:
                 user_id = await conversations.with_whom(tx, event.room_id)
             if user_id is not None:
                 return await self._direct.heard(event, user_id)
+        if self._policies is not None and event.state_key is not None:
+            self._policies.heard(event.room_id, event.type)
         async with self._context.units.begin(event):
             return True
 

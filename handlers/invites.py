@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
+from handlers.admin_room.policy_watch import PolicyWatch
 from handlers.admin_room.upgrade import Upgrade
 from handlers.context import Context
 from handlers.direct.rules import alone_together
@@ -33,10 +34,11 @@ class Client(Protocol):
 class Invites:
     """Answers invitations."""
 
-    def __init__(self, context: Context, client: Client, upgrade: Upgrade) -> None:
+    def __init__(self, context: Context, client: Client, upgrade: Upgrade, policies: PolicyWatch | None = None) -> None:
         self._context = context
         self._client = client
         self._upgrade = upgrade
+        self._policies = policies
         self._throttle = Throttle(INVITES_PER_10_MINUTES, 600_000, context.units.clock)
 
     async def answer(self, event: Incoming) -> bool:
@@ -48,7 +50,7 @@ class Invites:
                 await self._audit(event, AuditAction.INVITE_ACCEPTED)
             elif not self._throttle.allows(event.sender):
                 await self._audit(event, AuditAction.INVITE_LEFT_ALONE)
-            elif await self._upgrade.invited(event):
+            elif await self._wanted(event):
                 await self._audit(event, AuditAction.INVITE_ACCEPTED)
             else:
                 await self._direct(event)
@@ -56,6 +58,12 @@ class Invites:
             log.info("the invitation to %s by %s is no longer valid: %s", event.room_id, event.sender, error)
             await self._audit(event, AuditAction.INVITE_VOID)
         return True
+
+    async def _wanted(self, event: Incoming) -> bool:
+        """Whether this is a watched policy list or the admin room's successor; the bot is in it then."""
+        if self._policies is not None and await self._policies.invited(event.room_id):
+            return True
+        return await self._upgrade.invited(event)
 
     async def _direct(self, event: Incoming) -> None:
         refusal = await self._refusal(event)

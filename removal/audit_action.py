@@ -52,6 +52,8 @@ class AuditAction(StrEnum):
     ACCOUNT_CHANGE_BEGUN = "AccountChangeBegun"
     ACCOUNT_CHANGED = "AccountChanged"
     ACCOUNT_CHANGE_FAILED = "AccountChangeFailed"
+    ALERT_CLOSED = "AlertClosed"
+    ALERT_SHOWN = "AlertShown"
     ADMIN_ROOM_ALARM = "AdminRoomAlarm"
     ADMIN_ROOM_FOLLOWED = "AdminRoomFollowed"
     ANOTHER_BOT_STARTED = "AnotherBotStarted"

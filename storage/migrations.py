@@ -145,4 +145,16 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE people (user_id TEXT PRIMARY KEY, language TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    # 6: cards of what was reported, and of policy lists' rules; and which of these were seen, by where they came from
+    """
+    CREATE TABLE alerts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        open INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        target_id TEXT,
+        created_ts INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX alerts_open ON alerts (open, id) WHERE open = 1;
+    CREATE TABLE alerts_seen (source TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (source, key)) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -134,10 +134,14 @@ async def sent_as(tx: Transaction, event_id: str) -> tuple[int | None, str, str]
 
 
 async def request_waiting_in(tx: Transaction, room_id: str) -> bool:
-    """Whether a request's or wave's message for this room isn't known to be sent; edits and reactions don't count."""
+    """Whether a request's, wave's or alert's message for this room isn't known to be sent.
+
+    Edits and reactions don't count.
+    """
     row = await tx.one(
         "SELECT 1 FROM outbox WHERE room_id = ? AND status = 'pending' "
-        "AND (request_id IS NOT NULL OR substr(purpose, 1, 5) = 'wave.') AND relates_to IS NULL LIMIT 1",
+        "AND (request_id IS NOT NULL OR substr(purpose, 1, 5) = 'wave.' OR substr(purpose, 1, 6) = 'alert.') "
+        "AND relates_to IS NULL LIMIT 1",
         room_id,
     )
     return row is not None
@@ -176,10 +180,12 @@ async def move(tx: Transaction, request_id: int, room_id: str, to_room_id: str) 
 
 
 async def prune(tx: Transaction, before_ts: int) -> None:
-    """Forgets old messages that belong to no request. Those of an open wave stay: its ✅ stands under one of them."""
+    """Forgets old messages that belong to no request. Those of an open wave or alert stay: its reactions stand
+    under one of them."""
     await tx.run(
         "DELETE FROM outbox WHERE status <> 'pending' AND request_id IS NULL AND created_ts < ? AND NOT EXISTS "
-        "(SELECT 1 FROM waves WHERE open = 1 AND outbox.purpose LIKE 'wave.' || waves.id || '.%')",
+        "(SELECT 1 FROM waves WHERE open = 1 AND outbox.purpose LIKE 'wave.' || waves.id || '.%') AND NOT EXISTS "
+        "(SELECT 1 FROM alerts WHERE outbox.purpose = 'alert.' || alerts.id || '.card' AND open = 1)",
         before_ts,
     )
 

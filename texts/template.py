@@ -9,6 +9,9 @@ from typing import Literal
 class Template(StrEnum):
     """Each names a file in texts/en/, without its ending."""
 
+    ALERT = "alert"
+    ALERT_CLOSED = "alert_closed"
+    ALERT_SAID = "alert_said"
     ALMOST_MATRIX_ID = "almost_matrix_id"
     ALREADY_OPEN = "already_open"
     ANOTHER_BOT = "another_bot"

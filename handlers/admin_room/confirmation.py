@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from engine.unit_of_work import UnitOfWork
 from engine.wave_unit import card_of
-from handlers.admin_room import approval, wave_answers
+from handlers.admin_room import alerts, approval, wave_answers
 from handlers.admin_room.allowed import allowed
 from handlers.admin_room.deactivate import HOUR_MS
 from handlers.admin_room.moderators import ModeratorIdentities
@@ -24,10 +24,10 @@ from storage import outbox, requests
 from texts import Template
 
 
-async def reacted(context: Context, event: Incoming, identities: ModeratorIdentities) -> bool:
+async def reacted(context: Context, event: Incoming, identities: ModeratorIdentities, run: alerts.Run) -> bool:
     """A reaction in the admin room. False where it can't be told yet what it stands under. Raises: HomeserverError."""
     found = annotation(event)
-    if found is None or found[1] not in YES | NO | LOOKS_LIKE_YES | wave_answers.CONTROLS:
+    if found is None or found[1] not in YES | NO | LOOKS_LIKE_YES | wave_answers.CONTROLS | alerts.KEYS:
         return await context.done(event)
     target_event_id, key = found
     async with context.units.begin() as unit:
@@ -37,6 +37,9 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
     card = card_of(sent[1]) if sent and sent[2] == event.room_id else None
     if card is not None:
         return await wave_answers.reacted(context, event, card, key, identities)
+    alert = alerts.alert_of(sent[1]) if sent and sent[2] == event.room_id else None
+    if alert is not None:
+        return await alerts.reacted(context, event, alert, key, identities, run)
     if not early and (request is None or sent is None or sent[2] != event.room_id):
         return await context.done(event)
     room = await context.authority.admin_room()
@@ -45,7 +48,7 @@ async def reacted(context: Context, event: Incoming, identities: ModeratorIdenti
     if request is None or sent is None:
         return False  # it may belong to a message of ours whose event_id we don't know yet
     asks_approval = request.kind is Kind.OWN and sent[1].startswith(approval.ASKED)
-    if key in wave_answers.CONTROLS:
+    if key in wave_answers.CONTROLS | alerts.KEYS:
         return await context.done(event)
     if not asks_approval and (request.kind is not Kind.MODERATION or sent[1] != "card"):
         return await context.done(event)

@@ -51,7 +51,7 @@ class AdminRoomGate:
         if event.type == "m.room.message":
             return await self._said(event)
         if event.type == "m.reaction" and not event.encrypted:  # clients never encrypt them
-            return await confirmation.reacted(self._context, event, self._identities)
+            return await confirmation.reacted(self._context, event, self._identities, self._run)
         return await self._context.done(event)
 
     async def _changed(self, event: Incoming) -> bool:
@@ -85,11 +85,15 @@ class AdminRoomGate:
         name = message.command or ""
         if self._commands.knows(name) and not room.may(event.sender, name):
             return await self._refuse(event, room, Template.NOT_YOURS, {"what": name})
+        await self._run(event, room, message)
+        return True
+
+    async def _run(self, event: Incoming, room: AdminRoom, message: Message) -> None:
+        """A command that passed the gates."""
         found = await self._commands.understood(self._context, event, message)
         if found is not None:
             handler, parsed = found
             await handler(self._context, ModeratorCommand(event, parsed, room, message))
-        return True
 
     async def _answered(self, event: Incoming, message: Message | None) -> tuple[Request, bool] | None:
         """The prompt that `yes R7` answers, and whether it says yes; None where no prompt asks for such an answer."""

@@ -133,7 +133,7 @@ async def reacted(
         await _apply(context, event, wave, await _confirmed(context, event, room, wave))
     elif key in NO:
         await _apply(context, event, wave, Declined(event.sender))
-    elif key == RESUME and wave.rules.by_reply:
+    elif key not in CONTROLS or (key == RESUME and wave.rules.by_reply):
         return await context.done(event)  # a reaction isn't encrypted: here it may stop something, never go on
     else:
         decided: dict[str, Event] = {

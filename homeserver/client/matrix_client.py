@@ -264,6 +264,14 @@ class MatrixClient:
         """
         await self.api.call("POST", "/_matrix/client/v3/rooms/{}/join", room_id, json={}, timeout=180.0)
 
+    async def join_by(self, room: str) -> None:
+        """Joins a room by its address or its id: `POST /_matrix/client/v3/join/{roomIdOrAlias}`.
+
+        Raises:
+            HomeserverError: it didn't work, or isn't known to have.
+        """
+        await self.api.call("POST", "/_matrix/client/v3/join/{}", room, json={}, timeout=180.0)
+
     async def leave(self, room_id: str, reason: str = "") -> None:
         """Leaves, or declines an invitation: `POST /_matrix/client/v3/rooms/{roomId}/leave`.
 

@@ -12,6 +12,7 @@ from removal.plan import Kind
 from removal.request import State
 from removal.wave import WaveState
 from storage import (
+    alerts,
     audit,
     conversations,
     inbox,
@@ -123,6 +124,10 @@ ASKED: dict[str, Ask] = {
     "waves.member": lambda tx: waves.member(tx, 1, "@spammer:example.org"),
     "waves.requests_of": lambda tx: waves.requests_of(tx, 1, "", 10),
     "outbox.drop_untried_in": lambda tx: outbox.drop_untried_in(tx, "!r", "wave."),
+    "alerts.get": lambda tx: alerts.get(tx, 1),
+    "alerts.close": lambda tx: alerts.close(tx, 1),
+    "alerts.unseen": lambda tx: alerts.unseen(tx, "user_reports", ["1"]),
+    "alerts.keys_of": lambda tx: alerts.keys_of(tx, "policy !r"),
     "uploads.last_for": lambda tx: uploads.last_for(tx, "@leaver:example.org"),
 }  # fmt: skip
 

@@ -213,6 +213,33 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         for cap in (True, False)
     ],
     "not_local": lambda h: each("server", h),
+    "alert": lambda h: [
+        {
+            "kind": kind,
+            "target": target,
+            "by_reply": by_reply,
+            "user": HOSTILE_ID,
+            "number": number,
+            "told": [{"by": h, "reason": h, "about": about, "room": h, "text": h}],
+            "rule": {"room": h, "entity": h, "by": h, "recommendation": h, "reason": h},
+            "named": [h] if target is None else [],
+        }
+        for kind, about in (("report", "user_reports"), ("report", "event_reports"), ("rule", ""))
+        for target in (HOSTILE_ID, None)
+        for by_reply in (True, False)
+        for number in (1, 2, 9)
+    ],
+    "alert_closed": lambda h: [
+        {"kind": kind, "target": target, "how": how, "by": HOSTILE_ID}
+        for kind in ("report", "rule")
+        for target in (HOSTILE_ID, None)
+        for how in ("dismissed", "suspended")
+    ],
+    "alert_said": lambda h: [
+        {"what": what, "user": h, "number": number}
+        for what in ("in_writing", "old_user_reports", "old_event_reports", "watching", "unreachable")
+        for number in (1, 2, 9)
+    ],
     "not_moderator": lambda h: [{}],
     "not_yours": lambda h: each("what", "deactivate"),
     "outcome": lambda h: heard("outcome", h),
