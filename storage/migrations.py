@@ -145,4 +145,14 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE people (user_id TEXT PRIMARY KEY, language TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
+    # 6: where people want their receipt by e-mail, until it is sent
+    """
+    CREATE TABLE receipts (
+        request_id INTEGER PRIMARY KEY,
+        address TEXT NOT NULL,
+        language TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        next_ts INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
