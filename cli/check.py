@@ -20,12 +20,14 @@ import aiohttp
 from cli.accounts import Mismatch, found_service, open_accounts
 from cli.findings import Report, print_config_problems
 from cli.machine import look_at_data_dir
+from cli.mail import mail_server
 from cli.opening import Unusable, settings_of
 from cli.speaking import texts_of
 from cli.standing import Standing, standing
 from cli.try_mas import try_mas
 from cli.versions import look_at_version
 from config import Settings, warnings
+from engine.mail import MailError, try_out
 from handlers.authority import AdminRoom, Policy
 from homeserver.accounts.detection import AuthService
 from homeserver.accounts.mas import SynapseWithMas
@@ -85,6 +87,7 @@ async def check(
         look_at_data_dir(settings.data_dir, report)
         refuse_newer(settings.data_dir / FILE)
         look_at_settings(settings, known, report)
+        await look_at_mail(settings, report)
         async with aiohttp.ClientSession() as session:
             if await _reachable(session, settings.homeserver.url, report):
                 await _look_inside(settings, session, report, try_with)
@@ -136,6 +139,19 @@ def look_at_settings(settings: Settings, known: list[str], report: Report) -> No
         report.good("self_service_on", period=format_duration(own.grace_period))
     else:
         report.good("self_service_off")
+
+
+async def look_at_mail(settings: Settings, report: Report) -> None:
+    """Whether the mail server takes what the bot would send, where there is one. Sends nothing."""
+    server = mail_server(settings.receipt.smtp)
+    if server is None:
+        return
+    try:
+        await try_out(server)
+    except MailError as error:
+        report.bad("mail_refused", host=server.host, port=server.port, error=str(error))
+    else:
+        report.good("mail_ready", host=server.host, port=server.port)
 
 
 def look_at_clock(clock: HomeserverClock, report: Report) -> None:

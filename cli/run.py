@@ -14,6 +14,7 @@ from cli.accounts import Mismatch, found_service, open_accounts
 from cli.admin_room import pinned_admin_room
 from cli.data_dir import CannotRun, stand_by
 from cli.findings import explain
+from cli.mail import mail_server
 from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
 from config import Settings
@@ -23,6 +24,7 @@ from engine.messages import CurrentAdminRoom, Pages
 from engine.metrics import Doctor, Metrics
 from engine.only_one import OnlyOne
 from engine.pace_keeper import PaceKeeper
+from engine.receipt_mail import ReceiptMail
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
 from engine.sender import OutboxSender
@@ -350,6 +352,7 @@ async def _serve(
             "watchdog": keep_watchdog_quiet(doctor),
             "log-ins": proving.run(),
             "housekeeping": Housekeeping(units, context.files, kept).run(),
+            "receipts": ReceiptMail(units, mail_server(settings.receipt.smtp)).run(),
         }.items()
     ]
     if settings.reports.enabled:

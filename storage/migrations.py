@@ -157,4 +157,14 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX alerts_open ON alerts (open, id) WHERE open = 1;
     CREATE TABLE alerts_seen (source TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (source, key)) STRICT, WITHOUT ROWID;
     """,
+    # 7: where people want their receipt by e-mail, until it is sent
+    """
+    CREATE TABLE receipts (
+        request_id INTEGER PRIMARY KEY,
+        address TEXT NOT NULL,
+        language TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        next_ts INTEGER NOT NULL
+    ) STRICT;
+    """,
 )

@@ -77,6 +77,7 @@ class PageServer:
             ("GET", "/account"): account.show,
             ("POST", "/account/options"): account.choose,
             ("POST", "/account/confirm"): account.confirm,
+            ("POST", "/account/receipt"): account.receipt,
             ("POST", "/account/cancel"): account.cancel,
             ("POST", "/leave"): log_in.leave,
             ("GET", "/style.css"): self._css,

@@ -139,7 +139,7 @@ async def test_ending_one_session(side: Side) -> None:
     await side.furnish(user_id)
     before = await side.accounts.devices(user_id)
     for _ in range(2):
-        await side.accounts.end_device(user_id, whoami["device_id"])
+        await side.accounts.end_session(user_id, whoami["device_id"])
     await settled(lambda: side.token_is_refused(user_id))
     assert sorted(await side.accounts.devices(user_id)) == sorted(set(before) - {whoami["device_id"]})
     sessions = await side.accounts.sessions(user_id)

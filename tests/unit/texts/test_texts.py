@@ -247,6 +247,10 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "own_greeting": lambda h: [{}],
     "own_help": lambda h: [{"commands": {"": [(name, h) for name in TEXTS.words("own_command")]}}],
     "own_hint": lambda h: [{}],
+    "own_receipt": lambda h: each("what", "switched_off", "no_request", "no_address", "forgotten", "kept"),
+    "receipt_mail": lambda h: [
+        {"r": replace(r, ended_ts=NOW), "server": h} for r in requests_with(h, Kind.OWN)
+    ],
     "own_language": lambda h: [{"typed": h, "chosen": each, "known": ("de", "en")} for each in ("de", None)],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],

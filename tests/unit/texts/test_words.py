@@ -112,6 +112,7 @@ LITERALS: dict[Group, tuple[str, ...]] = {
     "init": ("cli/init.py", "cli/init_room.py", "cli/init_lines.py"),
     "declined": ("handlers/invites.py",),
     "own_room": ("handlers/direct/room.py",),
+    "mail": ("engine/receipt_mail.py",),
     "own_wish": ("handlers/direct/intent.py",),
     "handover_problem": ("handlers/direct/requests.py",),
 }
