@@ -22,7 +22,10 @@ async def background_updates(asked: Asked) -> Json:
 @route("GET", f"{_ADMIN}/v1/scheduled_tasks")
 async def scheduled_tasks(asked: Asked) -> Json:
     def fits(task: Task) -> bool:
-        return task.resource_id == asked.query["resource_id"] and task.action == asked.query["action_name"]
+        return (
+            asked.query.get("resource_id", task.resource_id) == task.resource_id
+            and task.action == asked.query["action_name"]
+        )
 
     return {"scheduled_tasks": [task.shown() for task in asked.server.tasks if fits(task)]}
 

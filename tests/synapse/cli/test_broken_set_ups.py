@@ -24,9 +24,9 @@ from tests.support.not_homeservers import not_homeservers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WITHIN = 6.0
-"""Seconds until a command says what is wrong, beside those that it takes to load its modules: one or two, and many on a
-busy machine."""
+WITHIN = 5.0
+"""Seconds until a command says what is wrong. Beside them it may take twice as long as its modules take to load, which
+is one or two seconds, and many on a busy machine: once for that, and once for how slow all else is there."""
 
 
 class Stage(Scene):
@@ -287,9 +287,9 @@ async def test_a_broken_set_up_is_named(stage: Stage, case: Broken) -> None:
             await made
         output, seconds = await said(bot, "check", case.says)
         assert case.says in output and "Traceback" not in output, output
-        assert (seconds > 0 or not case.says) and seconds < stage.loading["check"] + WITHIN, output
+        assert (seconds > 0 or not case.says) and seconds < 2 * stage.loading["check"] + WITHIN, output
         output, seconds = await said(bot, "run", case.says if case.run is None else case.run)
         assert (case.says if case.run is None else case.run) in output and "Traceback" not in output, output
-        assert seconds < stage.loading["run"] + WITHIN, output
+        assert seconds < 2 * stage.loading["run"] + WITHIN, output
     finally:
         await bot.close()
