@@ -21,16 +21,17 @@ async def measure() -> tuple[float, float]:
         try:
             await stage.set_up()
             room = await stage.moderator.create_room(name="Lounge", preset="public_chat")
-            by_hand, by_bot = [], []
+            hands, bots = [], []
             for _ in range(ROUNDS):
-                by_hand.append(await _by_hand(stage, await _member(stage, room)))
-                by_bot.append(await _by_bot(stage, await _member(stage, room)))
-            return statistics.median(by_hand), statistics.median(by_bot)
+                hands.append(await _by_hand(stage, await member(stage, room)))
+                bots.append(await by_bot(stage, await member(stage, room)))
+            return statistics.median(hands), statistics.median(bots)
         finally:
             await stage.close()
 
 
-async def _member(stage: Scene, room: str) -> str:
+async def member(stage: Scene, room: str) -> str:
+    """A new account in this room."""
     user_id = await stage.account("spammer")
     path = f"/_matrix/client/v3/join/{quote(room)}"
     await stage.homeserver.call("POST", path, token=stage.tokens[user_id], json={})
@@ -60,7 +61,8 @@ async def _by_hand(stage: Scene, user_id: str) -> float:
     return time.perf_counter() - began
 
 
-async def _by_bot(stage: Scene, user_id: str) -> float:
+async def by_bot(stage: Scene, user_id: str) -> float:
+    """Seconds from ✅ to the receipt of an account's removal with erasure."""
     moderator = stage.moderator
     command = await moderator.say(stage.room, f"!deactivate {user_id} --erase")
     prompt = await moderator.reply_to(command, containing="to go on")

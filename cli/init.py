@@ -45,7 +45,7 @@ from homeserver.client.clock import local_ms
 from homeserver.client.credentials import Credentials, DeadToken, MatrixError, StoreLocked, write_private
 from homeserver.client.login import login, logout, whoami
 from homeserver.client.matrix_client import MatrixClient
-from homeserver.client.reach import Reach, discover, look
+from homeserver.client.reach import OTHERS, Reach, discover, look
 from homeserver.client.setting_up import (
     set_name,
     set_picture,
@@ -186,6 +186,8 @@ class _Init:
         if found.reach is Reach.SYNAPSE:
             self.lines.say(Mark.DONE, "found", url=found.url, version=found.version)
             return found.url
+        if found.reach in OTHERS.values():
+            raise self.lines.stop("unreachable", words=explain(self.lines.texts, found, found.url))
         typed = self._answers.ask("--homeserver", self.lines.word("which_url", name=server_name))
         return await self._reachable(typed.rstrip("/"))
 

@@ -64,7 +64,7 @@ from homeserver.client.credentials import DeadToken, StoreLock
 from homeserver.client.files import Files
 from homeserver.client.matrix_client import MatrixClient
 from homeserver.client.pace import Pace, PacedApi
-from homeserver.client.reach import Reach, look
+from homeserver.client.reach import OTHERS, Reach, look
 from homeserver.client.rooms import Rooms
 from homeserver.client.running import Running, RunningNote
 from homeserver.client.timeline import parse
@@ -183,13 +183,16 @@ async def _arrive(settings: Settings, session: aiohttp.ClientSession, matrix: Ma
     Waits while the homeserver is down.
 
     Raises:
-        CannotRun: the settings don't say how to remove accounts of such a server.
+        CannotRun: it isn't Synapse, or the settings don't say how to remove accounts of such a server.
         MatrixError: the bot can't be on Matrix like this.
     """
     home = settings.homeserver
     found = await look(session, home.url)
     if found.reach is not Reach.SYNAPSE:  # waited for all the same: an address may come back
-        log.error("%s", explain(texts_in(settings.language, settings.command_prefix), found, home.url))
+        words = explain(texts_in(settings.language, settings.command_prefix), found, home.url)
+        if found.reach in OTHERS.values():
+            raise CannotRun(words)
+        log.error("%s", words)
     # Checked first: such a server also refuses a log-in with a password, and its error doesn't say why.
     try:
         service = await _answered(lambda: found_service(settings, session))

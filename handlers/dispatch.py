@@ -134,8 +134,8 @@ class Dispatcher:
             return True
         try:
             await self._context.authority.admin_room()
-        except HomeserverError:
-            return True  # it is away as a whole
+        except Exception:
+            return True  # it is away as a whole, or answers nothing of use
         return False
 
     async def _incident(self, event: Incoming, error: Exception) -> bool:

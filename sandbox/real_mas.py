@@ -86,7 +86,7 @@ class RealMas:
                 [self._program, "--config", self._config, "server"],
                 stdout=log, stderr=log, cwd=self._directory, preexec_fn=die_with_parent,
             )  # fmt: skip
-        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
             while True:
                 if self._server.poll() is not None:
                     raise MasFailed(f"MAS ended:\n{self._log()}")
@@ -192,7 +192,8 @@ class RealMas:
             except subprocess.TimeoutExpired:
                 self._server.kill()
                 self._server.wait()
-        self._postgres("pg_ctl", "-D", str(self._directory / "postgres"), "-m", "immediate", "stop")
+        if (self._directory / "postgres" / "postmaster.pid").exists():
+            self._postgres("pg_ctl", "-D", str(self._directory / "postgres"), "-m", "immediate", "stop")
         shutil.rmtree(self._directory, ignore_errors=True)
 
     # --- preparing ---

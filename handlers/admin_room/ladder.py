@@ -28,6 +28,8 @@ TRIED_FOR = 20.0
 """Seconds in which it is tried again where the trouble may pass: what is said in the room later waits behind it."""
 SHOWN_WITHIN = 20.0
 """Seconds in which what was done has to show: MAS tells Synapse through a queue."""
+LOOKED_FOR = 3.0
+"""The same where no attempt went well: one whose answer was lost may have done it."""
 
 Act = Callable[[AccountBackend, str], Awaitable[object]]
 Holds = Callable[[AccountBackend, User], Awaitable[bool]]
@@ -178,7 +180,7 @@ async def carry_out(accounts: AccountBackend, rung: Rung, user_id: str) -> Outco
     """
     error = await _act(accounts, rung, user_id)
     acted = error is None
-    shown, marks = await _shown(accounts, rung, user_id, within=SHOWN_WITHIN if acted else 0.0)
+    shown, marks = await _shown(accounts, rung, user_id, within=SHOWN_WITHIN if acted else LOOKED_FOR)
     if shown and (acted or rung.shows_all):
         return Outcome(marks=marks)  # where an answer was lost, the homeserver did it all the same
     if acted:

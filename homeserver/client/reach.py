@@ -3,7 +3,8 @@
 Nothing here needs a token or changes anything.
 
 Sources: Matrix client-server API, "Server discovery", `GET /_matrix/client/versions`; server-server API,
-`GET /_matrix/key/v2/server`; Synapse admin API, `GET /_synapse/admin/v1/server_version` (needs no token).
+`GET /_matrix/key/v2/server`, `GET /_matrix/federation/v1/version`; Synapse admin API, `GET
+/_synapse/admin/v1/server_version` (needs no token).
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ class Reach(StrEnum):
     """What was found at an address."""
 
     SYNAPSE = "synapse"  # a Synapse whose admin API answers
+    DENDRITE = "dendrite"  # a homeserver that isn't Synapse, and the bot can't run on
+    CONDUIT = "conduit"  # another, or one of those made from it
+    TUWUNEL = "tuwunel"  # one of those, which serves a part of Synapse's admin API
     NO_ADMIN_API = "no_admin_api"  # a homeserver, but its admin API isn't to be reached here, or it is no Synapse
     OTHER_SCHEME = "other_scheme"  # http where https was asked for, or the other way round
     REDIRECTED = "redirected"  # to another address
@@ -41,10 +45,20 @@ class Reach(StrEnum):
     NOT_MATRIX = "not_matrix"  # something else answers
 
 
+OTHERS = {
+    "dendrite": Reach.DENDRITE,
+    "conduit": Reach.CONDUIT,
+    "conduwuit": Reach.CONDUIT,
+    "continuwuity": Reach.CONDUIT,
+    "tuwunel": Reach.TUWUNEL,
+}
+"""What other homeservers call themselves (`GET /_matrix/federation/v1/version`, `server.name`), in small letters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Args: url: the address that would be right, else the one that was asked; detail: of the error, for people;
-    version: Synapse's, where it answers."""
+    """Args: url: the address that would be right, else the one that was asked; detail: of the error, for people, or
+    another homeserver's name and version; version: Synapse's, where it answers."""
 
     reach: Reach
     url: str
@@ -67,7 +81,7 @@ async def look(session: aiohttp.ClientSession, url: str) -> Found:
     finally:
         looking.cancel()
         asking.cancel()
-    if swapped.reach in (Reach.SYNAPSE, Reach.NO_ADMIN_API):
+    if swapped.reach in (Reach.SYNAPSE, Reach.NO_ADMIN_API, *OTHERS.values()):
         return Found(Reach.OTHER_SCHEME, other, found.detail)
     if named is not None and named.rstrip("/") != url and found.reach is Reach.NOT_MATRIX:
         return Found(Reach.MOVED, named.rstrip("/"))
@@ -84,7 +98,7 @@ async def discover(session: aiohttp.ClientSession, server_name: str) -> Found:
     named = await _well_known(session, f"https://{server_name}")
     candidates = [*([named.rstrip("/")] if named else []), f"https://{server_name}", LOCAL]
     looked = await asyncio.gather(*(_look_once(session, each) for each in dict.fromkeys(candidates)))
-    for wanted in (Reach.SYNAPSE, Reach.NO_ADMIN_API):
+    for wanted in (Reach.SYNAPSE, Reach.NO_ADMIN_API, *OTHERS.values()):
         for found in looked:
             if found.reach is wanted and await name_of(session, found.url) in (None, server_name):
                 return found
@@ -100,8 +114,10 @@ async def name_of(session: aiohttp.ClientSession, url: str) -> str | None:
 
 async def _look_once(session: aiohttp.ClientSession, url: str) -> Found:
     try:
-        (status, answer, location), (admin_status, admin, _) = await asyncio.gather(
-            _ask(session, f"{url}/_matrix/client/versions"), _ask(session, f"{url}/_synapse/admin/v1/server_version")
+        (status, answer, location), (admin_status, admin, _), (_, about) = await asyncio.gather(
+            _ask(session, f"{url}/_matrix/client/versions"),
+            _ask(session, f"{url}/_synapse/admin/v1/server_version"),
+            _get(session, f"{url}/_matrix/federation/v1/version"),
         )
     except TimeoutError:
         return Found(Reach.SILENT, url, f"no answer within {PATIENCE:g} s")
@@ -121,10 +137,22 @@ async def _look_once(session: aiohttp.ClientSession, url: str) -> Found:
     is_matrix = isinstance(answer, dict) and (isinstance(answer.get("versions"), list) or "errcode" in answer)
     if not is_matrix:
         return Found(Reach.NOT_MATRIX, url, f"it answers {status}")
+    name, number = _server_of(about)
+    if (other := OTHERS.get(name.lower())) is not None:
+        return Found(other, url, f"{name} {number}".strip()[:100])
     version = admin.get("server_version") if isinstance(admin, dict) else None
     if admin_status == 200 and isinstance(version, str):
         return Found(Reach.SYNAPSE, url, version=version)
     return Found(Reach.NO_ADMIN_API, url, f"it answers {admin_status}")
+
+
+def _server_of(about: Any) -> tuple[str, str]:
+    """Name and version of a homeserver, as it tells other servers; empty where it doesn't."""
+    server = about.get("server") if isinstance(about, dict) else None
+    if not isinstance(server, dict):
+        return "", ""
+    name, version = server.get("name"), server.get("version")
+    return name if isinstance(name, str) else "", version if isinstance(version, str) else ""
 
 
 async def _well_known(session: aiohttp.ClientSession, origin: str) -> str | None:

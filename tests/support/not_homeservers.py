@@ -43,6 +43,23 @@ async def synapse(request: web.BaseRequest) -> web.StreamResponse:
     return await client_only(request)
 
 
+def another(name: str, version: str, *, admin_api: bool = False) -> Handler:
+    """Another homeserver, as it tells its name to other servers.
+
+    Args:
+        admin_api: it serves a part of Synapse's, with its own version.
+    """
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/_matrix/federation/v1/version":
+            return web.json_response({"server": {"name": name, "version": version}})
+        if admin_api and request.path == "/_synapse/admin/v1/server_version":
+            return web.json_response({"server_version": f"{name} {version}"})
+        return await client_only(request)
+
+    return handle
+
+
 def well_known(url: str) -> Handler:
     """A website that names the homeserver's address."""
 
@@ -70,6 +87,9 @@ async def not_homeservers(url: str, folder: Path) -> AsyncIterator[dict[str, str
         "gateway": gateway,
         "client_only": client_only,
         "well_known": well_known(url),
+        "dendrite": another("Dendrite", "0.15.2"),
+        "continuwuity": another("continuwuity", "0.5.0"),
+        "tuwunel": another("tuwunel", "1.8.1", admin_api=True),
     }
     async with AsyncExitStack() as stack:
         for name, handler in handlers.items():

@@ -37,9 +37,11 @@ async def service() -> AsyncIterator[Service]:
     else:
         mas = StandInMas()
     async with Homeserver(config=synapse_config(mas.access.url, mas.secret)) as homeserver:
-        await mas.start(homeserver)
-        yield Service(homeserver, mas)
-        await mas.close()
+        try:
+            await mas.start(homeserver)
+            yield Service(homeserver, mas)
+        finally:
+            await mas.close()
 
 
 @pytest.fixture

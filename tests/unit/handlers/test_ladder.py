@@ -69,6 +69,7 @@ class Accounts:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ladder, "TRIED_FOR", 0.6)
     monkeypatch.setattr(ladder, "SHOWN_WITHIN", 0.3)
+    monkeypatch.setattr(ladder, "LOOKED_FOR", 0.1)
 
 
 def _on(accounts: Accounts, name: str) -> Awaitable[Outcome]:
