@@ -231,6 +231,8 @@ class StandIn:
             if (wanted := query.get(f"filter[{name}]")) is not None:
                 self._thing("users", wanted)
                 found = {i: each for i, each in found.items() if each.get(field) == wanted}
+        if (scope := query.get("filter[scope]")) is not None:
+            found = {i: each for i, each in found.items() if scope in each["scope"].split()}
         if (address := query.get("filter[email]")) is not None:
             found = {i: each for i, each in found.items() if each["email"].lower() == address.lower()}
         if (status := query.get("filter[status]")) is not None:
