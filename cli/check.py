@@ -36,6 +36,7 @@ from homeserver.client.api import Api, HomeserverError, RateLimited
 from homeserver.client.clock import REFUSE_MS, WARN_MS, HomeserverClock
 from homeserver.client.credentials import KEYS, Credentials, DeadToken, MatrixError, keys_file
 from homeserver.client.login import login, logout, whoami
+from homeserver.client.person import gives_tokens_away
 from homeserver.client.reach import Reach, look
 from homeserver.client.rooms import Rooms, RoomState
 from homeserver.client.setting_up import set_name
@@ -232,6 +233,8 @@ async def look_at_homeserver(
         report.bad("no_admin_mas" if service else "no_admin", user=settings.homeserver.user_id)
         return
     look_at_version(await synapse.server_version(), report)
+    if settings.self_service.web.listen is not None and service is None and await gives_tokens_away(api):
+        report.warn("sessions_prove_themselves")
     user_id = settings.homeserver.user_id
     override = await synapse.override_ratelimit(user_id)
     if override is not None and override.messages_per_second == 0:

@@ -52,6 +52,7 @@ class Housekeeping:
         self._files = files
         self._kept = kept
         self._pruned_ts: int | None = None
+        self._expired_ts: int = 0
         self._failed_until: int = 0
 
     async def run(self) -> None:
@@ -62,8 +63,17 @@ class Housekeeping:
             if self._pruned_ts is None or now >= self._pruned_ts + DAY_MS:
                 self._pruned_ts = now
                 await self._prune(now)
+            if now >= self._expired_ts + int(LOOK_EVERY * 1000):
+                self._expired_ts = now
+                await self._prune_expired(now)
             await self._take_off_files(now)
             seen = await self._units.wait_for_change(seen, LOOK_EVERY)
+
+    async def _prune_expired(self, now: int) -> None:
+        """Links and visits live for a quarter of an hour, and hold who somebody is: they don't stay for a day."""
+        async with self._units.database.transaction() as tx:
+            await links.prune(tx, now)
+            await visits.prune(tx, now)
 
     async def _prune(self, now: int) -> None:
         before = now - KEEP_TRACE_DAYS * DAY_MS
@@ -71,9 +81,7 @@ class Housekeeping:
             await inbox.prune(tx, before)
             await outbox.prune(tx, before)
             await uploads.prune(tx, before)
-            await links.prune(tx, now)
-            await visits.prune(tx, now)
-            await log_ins.prune(tx, now - DAY_MS)
+            await log_ins.prune(tx, before)
             if self._kept.names is not None:
                 await audit.forget_before(tx, _before(now, self._kept.names))
         if self._kept.requests is not None:

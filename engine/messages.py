@@ -195,7 +195,8 @@ class Messages:
             moved = replace(request, room_id=to.room_id, command_event_id=to.event_id, thread_root=to.thread_root)
             request = await requests.save(self._tx, moved)
         on_page = request.from_page and request.state is State.AWAITING_CONFIRMATION
-        link = await self._link(request) if on_page or request.state is State.AWAITING_LOG_IN else ""
+        either = request.state is State.AWAITING_MATRIX_ID and request.rules.proved_by is ProvedBy.EITHER
+        link = await self._link(request) if on_page or either or request.state is State.AWAITING_LOG_IN else ""
         text = (await self._to(request.requester_id)).render(Template.OWN_STATUS, r=request, link=link)
         content = message_content(text, to.event_id, thread=to.thread_root)
         purpose = f"status.{hashlib.sha256(to.event_id.encode()).hexdigest()[:16]}"

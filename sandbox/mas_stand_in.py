@@ -245,6 +245,8 @@ class StandIn:
             found = {i: each for i, each in found.items() if each["admin"] is (admin == "true")}
         if (part := query.get("filter[search]")) is not None:
             found = {i: each for i, each in found.items() if part.lower() in each["username"].lower()}
+        if (scope := query.get("filter[scope]")) is not None:
+            found = {i: each for i, each in found.items() if scope in each["scope"].split()}
         if (address := query.get("filter[email]")) is not None:
             found = {i: each for i, each in found.items() if each["email"].lower() == address.lower()}
         if (status := query.get("filter[status]")) is not None:

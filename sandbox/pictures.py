@@ -18,14 +18,14 @@ from urllib.parse import quote
 
 from rich.console import Console
 
+from sandbox import page_pictures
 from sandbox.browser import Browser, Tab, why_no_browser
 from sandbox.client import Person
 from sandbox.homeserver import Homeserver
+from sandbox.page_pictures import FOLDER, SIZES
 from sandbox.scene import Scene
 from sandbox.timeline import Message
 
-FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
-SIZES = {"phone": (390, 844), "desk": (1280, 800)}
 PICTURES = (
     "prompt",
     "outcome",
@@ -41,7 +41,7 @@ PICTURES = (
     "own-farewell",
 )
 """In the order in which they are taken."""
-FILES = tuple(f"{name}-{kind}.png" for name in PICTURES for kind in SIZES)
+FILES = (*(f"{name}-{kind}.png" for name in PICTURES for kind in SIZES), *page_pictures.FILES)
 PILLS, REGULARS = 60, 70
 ASKS = "to go on"
 OWN = "Nobody can use your Matrix ID again"
@@ -230,6 +230,7 @@ async def main() -> int:
             raise
         finally:
             await stage.close()
+        camera.taken += await page_pictures.take(homeserver, FOLDER)
     shrink(FOLDER)
     return 0 if tuple(camera.taken) == FILES else 1
 

@@ -21,12 +21,14 @@ async def gone(tx: Transaction, device_id: str) -> None:
     await tx.run("DELETE FROM log_ins WHERE device_id = ?", device_id)
 
 
-async def left(tx: Transaction, before_ts: int) -> list[tuple[str, str]]:
-    """Devices that may be left, with their owners: log-ins begun before then that nobody saw the end of."""
+async def left(tx: Transaction, before_ts: int) -> list[tuple[str | None, str]]:
+    """Devices that may be left, with their owners where these are known: log-ins begun before then that nobody saw the
+    end of."""
     rows = await tx.all(
-        "SELECT user_id, device_id FROM log_ins WHERE begun_ts < ? AND user_id IS NOT NULL LIMIT 100", before_ts
+        "SELECT user_id, device_id FROM log_ins WHERE begun_ts < ? ORDER BY user_id IS NULL, begun_ts LIMIT 100",
+        before_ts,
     )
-    return [(str(row["user_id"]), str(row["device_id"])) for row in rows]
+    return [(row["user_id"], str(row["device_id"])) for row in rows]
 
 
 async def prune(tx: Transaction, before_ts: int) -> None:

@@ -28,10 +28,19 @@ class Limits:
         return self._pages.allows(client(request))
 
     def log_in(self, request: web.Request, user: str | None = None) -> bool:
-        """Whether this address may try another log-in, with this account where one is named."""
+        """Whether this address may try another log-in, with this account (`account_key`) where one is named."""
         if not self._addresses.allows(client(request)):
             return False  # and so it can't use up what others' accounts are allowed
-        return user is None or self._accounts.allows(user.casefold())
+        return user is None or self._accounts.allows(user)
+
+
+def account_key(typed: str, server_name: str) -> str:
+    """One key for all the ways to write one account: `leaver`, `@leaver`, `leaver:example.org`, `@Leaver:example.org`.
+
+    Some homeservers take no notice of upper and lower case in a log-in, so neither does this.
+    """
+    localpart, _, server = typed.strip().removeprefix("@").casefold().partition(":")
+    return f"@{localpart}:{server or server_name.casefold()}"
 
 
 def client(request: web.Request) -> str:

@@ -14,11 +14,13 @@ from storage.links import hashed
 from storage.visits import Visit
 from texts import Page
 from web.asking import VISIT_MS, Asking, Problem
-from web.limits import Limits
+from web.limits import Limits, account_key
 from web.proving import NotAnew, Proving
 
 LONGEST = 512
 """Characters that a name or a password may have here; Synapse takes passwords of 512."""
+TOKEN_LIVES_MS = 110_000
+"""For how long a log-in token is good: Synapse gives two minutes, a part of which has passed when it is here."""
 WAIT_MS = 60_000
 """How long people wait where the homeserver doesn't say."""
 
@@ -29,8 +31,8 @@ class LogIn:
     def __init__(self, proving: Proving, limits: Limits) -> None:
         self._proving = proving
         self._limits = limits
-        self._waiting: dict[str, str] = {}
-        """Tokens of people whom the homeserver asked to wait, by their visit; never stored."""
+        self._waiting: dict[str, tuple[str, int]] = {}
+        """Tokens of people whom the homeserver asked to wait, and until when they're good, by visit; never stored."""
 
     async def start(self, asking: Asking) -> web.Response:
         """The first page: what it is, and what it does."""
@@ -78,7 +80,7 @@ class LogIn:
             user = user if ":" in user else f"{user}:{asking.place.server_name}"
             if not _is_local(user, asking.place.server_name):
                 raise Problem("other_server", back="/log-in", user=user)
-        if not self._limits.log_in(asking.http, user):
+        if not self._limits.log_in(asking.http, account_key(user, asking.place.server_name)):
             raise Problem("too_many_log_ins", 429)
         if not (await self._proving.offer()).password:
             raise Problem("log_in_failed", 403, back="/log-in")
@@ -120,7 +122,7 @@ class LogIn:
         if not answer:
             raise Problem("log_in_failed", 403, back="/log-in")
         if not visit.verifier:
-            return await self._by_token(asking, answer)
+            return await self._by_token(asking, answer, asking.units.clock() + TOKEN_LIVES_MS)
         attempt = Attempt(visit.device_id, visit.verifier, visit.nonce)
         try:
             user_id = await self._proving.by_code(answer, attempt, visit.went_ts, asking.place.return_to)
@@ -133,15 +135,18 @@ class LogIn:
     async def again(self, asking: Asking) -> web.Response:
         """The wait that the homeserver asked for is over."""
         await asking.form()
-        token = self._waiting.pop(hashed(asking.secret), None)
-        return asking.go("/log-in") if token is None else await self._by_token(asking, token)
+        token, until = self._waiting.pop(hashed(asking.secret), ("", 0))
+        # Where the wait was longer than the token lives, the person goes to single sign-on once more.
+        return await self._by_token(asking, token, until) if asking.units.clock() < until else asking.go("/log-in")
 
-    async def _by_token(self, asking: Asking, token: str) -> web.Response:
+    async def _by_token(self, asking: Asking, token: str, until: int) -> web.Response:
         try:
-            user_id = await self._proving.by_token(token)
+            user_id = await self._proving.by_token(token, asking.visiting().expected_id)
         except RateLimited as error:
+            now = asking.units.clock()
+            self._waiting = {visit: each for visit, each in self._waiting.items() if each[1] > now}
             if len(self._waiting) < 1_000:
-                self._waiting[hashed(asking.secret)] = token
+                self._waiting[hashed(asking.secret)] = (token, until)
             return await self._wait(asking, error)
         except Refused:
             raise Problem("log_in_failed", 403, back="/log-in") from None

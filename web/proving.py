@@ -132,9 +132,15 @@ class Proving:
         session = await self._proved(user_id, _new_device(), lambda device: log_in(self._api, user, password, device))
         return session.user_id
 
-    async def by_token(self, token: str) -> str:
-        """Who somebody is who came back from single sign-on with this token. Raises: as `by_password`."""
-        session = await self._proved(None, _new_device(), lambda device: person.by_token(self._api, token, device))
+    async def by_token(self, token: str, expected_id: str | None) -> str:
+        """Who somebody is who came back from single sign-on with this token. Raises: as `by_password`.
+
+        Args:
+            expected_id: who it should be, where that is known.
+        """
+        session = await self._proved(
+            expected_id, _new_device(), lambda device: person.by_token(self._api, token, device)
+        )
         return session.user_id
 
     async def by_code(self, code: str, attempt: Attempt, went_ts: int, return_to: str) -> str:
@@ -218,8 +224,13 @@ class Proving:
     async def _end_left(self) -> None:
         async with self._units.database.transaction() as tx:
             left = await log_ins.left(tx, self._units.clock() - int(LOOK_EVERY * 1000))
-        for user_id, device_id in left:
+        for known, device_id in left:
+            user_id = known
             try:
+                user_id = user_id or await self._accounts.owner_of_session(device_id)
+                if user_id is None:
+                    await self._gone(device_id)  # it never came to be
+                    continue
                 await self._accounts.end_session(user_id, device_id)
                 await self._seen_gone(user_id, device_id)
             except NotFound:

@@ -160,6 +160,10 @@ class AccountBackend(Protocol):
         """Whether the account has a session of this device, wherever sessions are kept."""
         ...
 
+    async def owner_of_session(self, device_id: str) -> str | None:
+        """Whose session of this device there is; None where there is none. It may ask once for each account."""
+        ...
+
     async def end_session(self, user_id: str, device_id: str) -> None:
         """Ends one of the account's sessions; one that isn't there is no error."""
         ...

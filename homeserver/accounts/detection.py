@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from homeserver.client.api import Api, BadAnswer, NotFound
 
+DEVICE_SCOPES = ("urn:matrix:client:device:", "urn:matrix:org.matrix.msc2967.client:device:")
+"""What the scope of a session says before the id of its device: the specification's, and its drafts'."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuthService:

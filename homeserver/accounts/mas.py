@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 
-from homeserver.accounts.detection import AuthService, uses_mas
+from homeserver.accounts.detection import DEVICE_SCOPES, AuthService, uses_mas
 from homeserver.accounts.errors import MovedElsewhere, OnlyInMas
 from homeserver.accounts.mas_api import MasAdmin, SessionKind
 from homeserver.accounts.mas_models import SessionResource, UserResource
@@ -200,6 +200,14 @@ class SynapseWithMas(Synapse):
         if known is not None and await self._of_device(known, device_id):
             return True
         return await super().has_session(user_id, device_id)
+
+    async def owner_of_session(self, device_id: str) -> str | None:
+        """Whose session this is in MAS, which finds it by its scope; else in Synapse."""
+        for scope in DEVICE_SCOPES:
+            name = await self.mas.owner_of_scope(scope + device_id)
+            if name is not None:
+                return f"@{name}:{await self.mas.server_name()}"
+        return await super().owner_of_session(device_id)
 
     async def end_session(self, user_id: str, device_id: str) -> None:
         """Ends a session in MAS, which would give Synapse its device back, and then in Synapse."""

@@ -189,6 +189,16 @@ class MasAdmin:
                 found[each.id] = each
         return [each for each in found.values() if each.attributes.active]
 
+    async def owner_of_scope(self, scope: str) -> str | None:
+        """The name of the account with an active session of this scope: `GET oauth2-sessions?filter[scope]=…`."""
+        params = {"filter[scope]": scope, "filter[status]": "active"}
+        found = await self._all(SessionPage, SessionKind.OAUTH2.value, params)
+        owners = {each.attributes.user_id for each in found if scope in (each.attributes.scope or "").split()}
+        if len(owners) != 1:
+            return None
+        answer = await self._call("GET", "users/{}", str(owners.pop()))
+        return read(UserAnswer, "MAS's look at an account", answer).data.attributes.username
+
     # --- acting: each is safe to repeat ---
 
     async def end_session(self, kind: SessionKind, session_id: str) -> None:

@@ -9,9 +9,8 @@ from datetime import datetime
 
 from pydantic import Field
 
+from homeserver.accounts.detection import DEVICE_SCOPES
 from homeserver.accounts.models import Answer
-
-_DEVICE_SCOPES = ("urn:matrix:client:device:", "urn:matrix:org.matrix.msc2967.client:device:")
 
 
 class MasUser(Answer):
@@ -83,7 +82,7 @@ class MasSession(Answer):
         named = {
             word.removeprefix(prefix)
             for word in (self.scope or "").split()
-            for prefix in _DEVICE_SCOPES
+            for prefix in DEVICE_SCOPES
             if word.startswith(prefix)
         }
         return frozenset(named | ({self.device_id} if self.device_id else set()))

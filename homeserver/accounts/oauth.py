@@ -16,14 +16,13 @@ from typing import Any
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from homeserver.accounts.detection import AuthService
+from homeserver.accounts.detection import DEVICE_SCOPES, AuthService
 from homeserver.client.api import Api, BadAnswer, BadToken, HomeserverError, Refused
 from homeserver.client.credentials import DeadToken
 from homeserver.client.login import whoami
 from homeserver.client.person import Session
 
 _API = ("urn:matrix:org.matrix.msc2967.client:api:*", "urn:matrix:client:api:*")
-_DEVICE = ("urn:matrix:org.matrix.msc2967.client:device:", "urn:matrix:client:device:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def address(service: AuthService, client: Client, state: str, attempt: Attempt) 
         client_id=client.client_id,
         response_type="code",
         redirect_uri=client.redirect_uri,
-        scope=f"openid {_API[service.stable]} {_DEVICE[service.stable]}{attempt.device_id}",
+        scope=f"openid {_API[service.stable]} {DEVICE_SCOPES[not service.stable]}{attempt.device_id}",
         state=state,
         nonce=attempt.nonce,
         response_mode="query",

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from homeserver.accounts.detection import AuthService, uses_mas
 from homeserver.accounts.errors import MovedElsewhere
 from homeserver.accounts.models import RatelimitOverride, UserAnswer, read
+from homeserver.accounts.search import AccountSearch
 from homeserver.accounts.synapse_looks import SLOW, USER_V2, USERS, Looks
 from homeserver.accounts.synapse_rooms import RoomAdmin
 from homeserver.accounts.synapse_traces import Traces
-from homeserver.client.api import Api, BadAnswer, Forbidden
+from homeserver.client.api import Api, BadAnswer, Forbidden, NotFound
 from homeserver.client.pace import Pace, PacedApi
 from removal.plan import Step
 
@@ -141,6 +143,19 @@ class Synapse(Looks, Traces, RoomAdmin):
     async def has_session(self, user_id: str, device_id: str) -> bool:
         """Whether the account has this session. Raises: NotFound: no such account."""
         return device_id in await self.devices(user_id)
+
+    async def owner_of_session(self, device_id: str) -> str | None:
+        """Whose session this is: asks for each account in turn, the newest first, since Synapse has no other way."""
+        search, start = AccountSearch(self._api), "0"
+        while True:
+            page = await search.page(start)
+            for each in page.users:
+                with suppress(NotFound):
+                    if await self.has_session(each.name, device_id):
+                        return each.name
+            if page.next_token is None or not page.users:
+                return None
+            start = page.next_token
 
     async def end_session(self, user_id: str, device_id: str) -> None:
         """Ends a session: `DELETE v2/users/{user_id}/devices/{device_id}`; 200 for one that isn't there, too."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from homeserver.client.api import Api, BadAnswer, HomeserverError
+from homeserver.client.api import Api, BadAnswer, HomeserverError, RateLimited, Refused
 from homeserver.client.credentials import DeadToken
 from homeserver.client.login import logout, whoami
 
@@ -75,6 +75,32 @@ def _provider(found: object) -> Provider | None:
         return None
     name = found.get("name")
     return Provider(provider_id, name if isinstance(name, str) else provider_id)
+
+
+async def gives_tokens_away(api: Api) -> bool:
+    """Whether whoever has a session gets a log-in token for it, without a password: a stolen one would prove itself.
+
+    Where it is so, this makes a token for the bot's own account, of which nobody learns and which dies in minutes.
+
+    Args:
+        api: with the token of the session that asks.
+
+    Raises:
+        HomeserverError: it can't be told.
+
+    Source: Matrix client-server API, `POST /_matrix/client/v1/login/get_token`, `get_login_token` in `GET /login`.
+    """
+    flows = (await api.call("GET", _LOGIN)).get("flows")
+    found = [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
+    if not any(flow.get("get_login_token") is True for flow in found):
+        return False
+    try:
+        await api.call("POST", "/_matrix/client/v1/login/get_token", json={})
+    except RateLimited:
+        raise
+    except Refused:
+        return False  # 401: it asks for the password first
+    return True
 
 
 async def sso_address(api: Api, base_url: str, provider_id: str, return_to: str) -> str:

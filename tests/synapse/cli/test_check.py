@@ -17,6 +17,7 @@ from sandbox.homeserver import Homeserver
 from sandbox.lethe import Lethe
 from sandbox.scene import Scene
 from sandbox.synapse_process import free_port
+from tests.support.browser import page_settings
 from tests.support.prompts import line, prompted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -344,3 +345,19 @@ async def test_too_many_log_ins(fresh_homeserver: Callable[..., Awaitable[Homese
         assert "Until the bot has run once, each check logs in" in found
     finally:
         await bot.close()
+
+
+@pytest.mark.parametrize("asks_first", [True, False])
+async def test_sessions_that_prove_themselves(
+    fresh_homeserver: Callable[..., Awaitable[Homeserver]], *, asks_first: bool
+) -> None:
+    """Where Synapse gives a log-in token to whoever has a session, a stolen one passes for a log-in on the page."""
+    login = {"login_via_existing_session": {"enabled": True, "require_ui_auth": asks_first}}
+    homeserver = await fresh_homeserver(config=login)
+    stage = Scene(homeserver)
+    try:
+        await stage.set_up(self_service=page_settings())
+        _, said = await stage.bot.command("check")
+        assert ("require_ui_auth: true" in said) is not asks_first
+    finally:
+        await stage.close()

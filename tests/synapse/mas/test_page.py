@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +14,7 @@ import pytest_asyncio
 from sandbox.mas import StandInMas
 from sandbox.mas_scene import MasScene
 from sandbox.scene import Scene
+from tests.support.admin_room import read_only
 from tests.support.browser import Visitor, chromium, link_of, page_settings
 from tests.support.direct_room import SHOWN, Talk, states
 from tests.support.page_client import PageClient
@@ -176,6 +179,31 @@ async def test_a_configured_client_is_used(scene: MakeMasScene, visit: Visit, st
     await sign_on(visitor, person)
     await visitor.reads("You are logged in as")
     assert set(stand_in.service.log_in.clients) == known
+
+
+async def test_a_session_that_a_crash_left_at_mas_is_ended(scene: MakeMasScene, stand_in: StandInMas) -> None:
+    """Whose it is, only its scope shows. In MAS, too, which would give Synapse the device back."""
+    stage = await scene(self_service=page_settings())
+    person = await stage.account("leaver")
+    localpart = person[1:].partition(":")[0]
+    before, active = await devices(stage, person), await stage.mas.active(localpart)
+    await stage.bot.stop()
+    records, device = stand_in.service.records, "LETHEPROOFLEFT"
+    records.add(
+        "oauth2-sessions", user_id=records.by_name(localpart), user_session_id=None, client_id="C", finished_at=None,
+        scope=f"openid urn:matrix:client:api:* urn:matrix:client:device:{device}",
+    )  # fmt: skip
+    body = {"localpart": localpart, "device_id": device}
+    await stage.homeserver.call("POST", "/_synapse/mas/upsert_device", token=stage.mas.secret, json=body)
+    with closing(sqlite3.connect(stage.bot.database)) as database, database:
+        database.execute("INSERT INTO log_ins VALUES (?, NULL, 0)", (device,))
+    await stage.bot.start()
+
+    async def over() -> bool:
+        gone = await devices(stage, person) == before and await stage.mas.active(localpart) == active
+        return gone and read_only(stage.bot.database, "SELECT * FROM log_ins") == []
+
+    await settled(over)
 
 
 @pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/registration"])

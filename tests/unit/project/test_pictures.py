@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.pictures import FILES, FOLDER, SIZES
+from sandbox.page_pictures import FOLDER, SIZES
+from sandbox.pictures import FILES
 
 ROOT = Path(__file__).parent.parent.parent.parent
 LARGEST = 250_000  # bytes: pages with two or three of them open at once on a phone

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from web.limits import LOG_INS_PER_TEN_MINUTES, Limits, client
+from web.limits import LOG_INS_PER_TEN_MINUTES, Limits, account_key, client
 
 
 def asked(*forwarded: str) -> web.Request:
@@ -39,3 +39,12 @@ def test_a_full_address_uses_up_nobodys_tries() -> None:
     assert all(limits.log_in(greedy, f"@{number}:example.org") for number in range(LOG_INS_PER_TEN_MINUTES))
     assert not any(limits.log_in(greedy, "@owner:example.org") for _ in range(50))
     assert limits.log_in(owner, "@owner:example.org")
+
+
+@pytest.mark.parametrize(
+    "typed", ["leaver", "@leaver", "leaver:example.org", "@leaver:example.org", " @LEAVER:Example.org"]
+)
+def test_one_account_is_one_key(typed: str) -> None:
+    """However it is written: nobody gets more tries by writing it differently."""
+    assert account_key(typed, "example.org") == "@leaver:example.org"
+    assert account_key("@leaver:elsewhere.org", "example.org") != account_key(typed, "example.org")
