@@ -20,7 +20,7 @@ from sandbox.mas_scene import MasScene
 from sandbox.proxy import Proxy
 from sandbox.scene import Scene
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 class Figures(NamedTuple):
@@ -85,7 +85,7 @@ async def main() -> None:
         from sandbox.real_mas import RealMas
 
         found["Synapse with a real MAS"] = await with_mas(RealMas(Path(program)))
-    print("| one removal, erased, in one room; medians of five | ✅ to receipt | to Synapse's admin API | to MAS |")
+    print("| one removal, erased, in one room; medians of three | ✅ to receipt | to Synapse's admin API | to MAS |")
     print("| --- | --- | --- | --- |")
     for name, figures in found.items():
         to_mas = figures.to_mas or "–"
