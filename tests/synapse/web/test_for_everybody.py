@@ -47,6 +47,7 @@ async def test_axe_finds_nothing(scene: MakeScene, visit: Visit, width: int, sch
     await visitor.context.add_init_script(Path(AXE).read_text("utf-8"))  # noqa: ASYNC240 - once, and small
 
     async def looks_well() -> None:
+        await visitor.page.wait_for_load_state("load")  # a page without its style yet is black on white, or worse
         assert await findings(visitor) == [], visitor.page.url
         wide = await visitor.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, visitor.page.url
