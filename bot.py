@@ -1,4 +1,4 @@
-"""The program that is started: `python bot.py init|run|check|audit|accept|backup --config config.yaml`."""
+"""The program that is started: `python bot.py init|run|check|audit|accept|reset-totp|backup --config config.yaml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cli import accept, audit, backup, check, init, init_answers, log, run
+from cli import accept, audit, backup, check, init, init_answers, log, reset_totp, run
 from cli.data_dir import CannotRun, data_dir_ready
 from cli.findings import print_config_problems
 from cli.settings import load_settings
@@ -32,7 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the process's exit code."""
     parser = _parser()
     given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] not in ("init", "run", "check", "audit", "accept", "backup", "-h", "--help", "--version"):
+    if not given or given[0] not in (
+        "init",
+        "run",
+        "check",
+        "audit",
+        "accept",
+        "reset-totp",
+        "backup",
+        "-h",
+        "--help",
+        "--version",
+    ):
         given = ["run", *given]
     options = parser.parse_args(given)
     os.umask(0o077)  # files created from here on are readable by the owner only
@@ -61,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
             return asyncio.run(_audit(settings, options))
         if options.command == "accept":
             return asyncio.run(_accept(settings, options.user))
+        if options.command == "reset-totp":
+            return asyncio.run(reset_totp.reset(_database(settings), options.user))
         if options.command == "backup":
             made = backup.backup(settings.data_dir, options.config, options.directory, options.encrypt_to)
             print(f"Copied to {made}")
@@ -135,6 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     accept = commands.add_parser("accept", help=words, description=words)
     accept.add_argument("user", help="the moderator's full Matrix ID")
     _takes_config(accept)
+    words = "take a moderator's second factor off, where no other moderator can say !totp-reset"
+    reset = commands.add_parser("reset-totp", help=words, description=words)
+    reset.add_argument("user", help="the moderator's full Matrix ID")
+    _takes_config(reset)
     return parser
 
 

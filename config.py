@@ -248,6 +248,8 @@ class Confirmation(_Section):
     expires_after: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=10)
     confirmed_by: Literal["any_moderator", "requester", "other_moderator"] = "any_moderator"
     method: Literal["reaction", "reply"] = "reaction"
+    second_factor: Literal["none", "totp"] = "none"
+    second_factor_key_file: Path | None = None
 
 
 class Moderators(_Section):
@@ -568,6 +570,10 @@ def _with_secrets(settings: Settings, base: Path) -> Settings:
     home = home.model_copy(update={"mas": mas, **_read_secrets(home, "homeserver", base, problems)})
     if problems:
         raise ConfigError(problems)
+    confirmation, key_file = settings.confirmation, settings.confirmation.second_factor_key_file
+    if key_file is not None:
+        confirmation = confirmation.model_copy(update={"second_factor_key_file": base / key_file.expanduser()})
+    settings = settings.model_copy(update={"confirmation": confirmation})
     return settings.model_copy(update={"homeserver": home, "data_dir": base / settings.data_dir.expanduser()})
 
 
@@ -685,7 +691,14 @@ def warnings(path: Path, settings: Settings) -> list[str]:
     if _open_to_others(path) and any(_written(written, secret) for secret in SECRETS):
         found.append(f"{path} holds a secret and can be read by others on this machine: chmod 600 {path}")
     home = settings.homeserver
-    for file in (home.password_file, home.access_token_file, home.mas.client_secret_file, home.mas.token_file):
+    key_file = settings.confirmation.second_factor_key_file
+    for file in (
+        home.password_file,
+        home.access_token_file,
+        home.mas.client_secret_file,
+        home.mas.token_file,
+        key_file,
+    ):
         if file is not None and _open_to_others(file):
             found.append(f"{file} holds a secret and can be read by others on this machine: chmod 600 {file}")
     url = urlsplit(settings.homeserver.url)
@@ -697,6 +710,8 @@ def warnings(path: Path, settings: Settings) -> list[str]:
         found.append(
             "homeserver.password isn't given: with only an access token the bot may not be able to sign its device"
         )
+    if settings.moderators.allow_remote and settings.confirmation.second_factor == "totp":
+        found.append("confirmation.second_factor is totp: moderators of other servers can't set one up, nor confirm")
     if settings.moderators.allow_remote:
         found.append("moderators.allow_remote is true: whoever runs another moderator's server can speak in their name")
     else:

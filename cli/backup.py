@@ -19,6 +19,7 @@ from typing import TypeAlias
 import pyrage
 from pyrage import ssh, x25519
 
+from engine.second_factor import KEY_FILE
 from homeserver.client.credentials import CREDENTIALS, KEYS, private_directory, private_file
 from homeserver.encryption.cross_signing import SEEDS
 from storage.database import FILE, copy
@@ -103,7 +104,7 @@ def _copied(data_dir: Path, config: Path, to: Path) -> None:
     private_directory(to)
     private_directory(to / KEYS)
     shutil.copy2(config, to / "config.yaml")
-    for name in (CREDENTIALS, SEEDS):
+    for name in (CREDENTIALS, SEEDS, KEY_FILE):
         if (data_dir / name).exists():
             shutil.copy2(data_dir / name, to / name)
     if (data_dir / FILE).exists():

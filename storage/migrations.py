@@ -153,4 +153,24 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX alerts_open ON alerts (open, id) WHERE open = 1;
     CREATE TABLE alerts_seen (source TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (source, key)) STRICT, WITHOUT ROWID;
     """,
+    # 6: moderators' second factors (the seed is encrypted), and what waits for a code of whom
+    """
+    CREATE TABLE second_factors (
+        user_id TEXT PRIMARY KEY,
+        seed TEXT NOT NULL,
+        made_ts INTEGER NOT NULL,
+        confirmed_ts INTEGER,
+        last_step INTEGER NOT NULL DEFAULT 0,
+        wrong INTEGER NOT NULL DEFAULT 0,
+        wrong_ts INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE codes_asked (
+        user_id TEXT NOT NULL,
+        what TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        trust TEXT NOT NULL,
+        asked_ts INTEGER NOT NULL,
+        PRIMARY KEY (user_id, what)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from handlers import second_factor
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import DirectCommand
@@ -36,5 +37,6 @@ def for_direct_messages(prefix: str) -> Commands[DirectCommand]:
                 requests.hand_over,
             ),
             (Command("mydata"), mydata.ask),
+            (Command("totp"), second_factor.begin),
         ),
     )
