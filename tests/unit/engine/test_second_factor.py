@@ -15,6 +15,7 @@ from storage.second_factors import Factor
 
 NOW = 1_800_000_000_000
 USER = "@anna:here"
+SEED = "ABCDEFGH" * 4
 
 
 def made() -> tuple[Seeds, Factor, pyotp.TOTP]:
@@ -86,6 +87,6 @@ def test_the_key_is_made_once_and_missed_when_it_is_gone(tmp_path: Path) -> None
 
 def test_what_an_app_takes() -> None:
     """The address names the person and the server."""
-    parts = urlsplit(address("ABCDEFGH", USER, "@lethe:here"))
+    parts = urlsplit(address(SEED, USER, "@lethe:here"))
     assert parts.scheme == "otpauth" and parts.netloc == "totp"
-    assert parse_qs(parts.query) == {"secret": ["ABCDEFGH"], "issuer": ["Lethe here"]}
+    assert parse_qs(parts.query) == {"secret": [SEED], "issuer": ["Lethe here"]}

@@ -287,9 +287,9 @@ async def test_a_full_database_takes_everything_back(database: Database) -> None
 
 @pytest.fixture
 def no_room(path: Path) -> Iterator[None]:
-    """The operating system refuses to make any file larger than 200 kB."""
+    """The operating system refuses to make any file larger than 300 kB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
