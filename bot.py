@@ -1,4 +1,4 @@
-"""The program that is started: `python bot.py init|run|check|audit|accept|backup --config config.yaml`."""
+"""The program that is started: `python bot.py init|run|check|audit|accept|reset-totp|backup --config config.yaml`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from cli import accept
 
                 return accept.main(options)
+            case "reset-totp":
+                from cli import reset_totp
+
+                return reset_totp.main(options)
             case _:
                 from cli import backup
 

@@ -261,6 +261,8 @@ class Confirmation(_Section):
     expires_after: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=10)
     confirmed_by: Literal["any_moderator", "requester", "other_moderator"] = "any_moderator"
     method: Literal["reaction", "reply"] = "reaction"
+    second_factor: Literal["none", "totp"] = "none"
+    second_factor_key_file: Path | None = None
 
 
 class Moderators(_Section):
@@ -633,9 +635,11 @@ def _with_secrets(settings: Settings, base: Path) -> Settings:
     receipt = settings.receipt.model_copy(update={"smtp": smtp})
     if problems:
         raise ConfigError(problems)
-    return settings.model_copy(
-        update={"homeserver": home, "receipt": receipt, "data_dir": base / settings.data_dir.expanduser()}
-    )
+    confirmation, key_file = settings.confirmation, settings.confirmation.second_factor_key_file
+    if key_file is not None:
+        confirmation = confirmation.model_copy(update={"second_factor_key_file": base / key_file.expanduser()})
+    sections = {"homeserver": home, "receipt": receipt, "confirmation": confirmation}
+    return settings.model_copy(update={**sections, "data_dir": base / settings.data_dir.expanduser()})
 
 
 def _read_secrets(section: BaseModel, path: str, base: Path, problems: list[str]) -> dict[str, Any]:
@@ -755,9 +759,9 @@ def warnings(path: Path, settings: Settings) -> list[str]:
     if _open_to_others(path) and any(_written(written, secret) for secret in SECRETS):
         found.append(f"{path} holds a secret and can be read by others on this machine: chmod 600 {path}")
     home = settings.homeserver
-    smtp = settings.receipt.smtp
+    smtp, key_file = settings.receipt.smtp, settings.confirmation.second_factor_key_file
     secret_files = (home.password_file, home.access_token_file, home.mas.client_secret_file, home.mas.token_file)
-    for file in (*secret_files, smtp.password_file):
+    for file in (*secret_files, smtp.password_file, key_file):
         if file is not None and _open_to_others(file):
             found.append(f"{file} holds a secret and can be read by others on this machine: chmod 600 {file}")
     url = urlsplit(settings.homeserver.url)
@@ -769,6 +773,8 @@ def warnings(path: Path, settings: Settings) -> list[str]:
         found.append(
             "homeserver.password isn't given: with only an access token the bot may not be able to sign its device"
         )
+    if settings.moderators.allow_remote and settings.confirmation.second_factor == "totp":
+        found.append("confirmation.second_factor is totp: moderators of other servers can't set one up, nor confirm")
     if settings.moderators.allow_remote:
         found.append("moderators.allow_remote is true: whoever runs another moderator's server can speak in their name")
     else:

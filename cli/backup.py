@@ -22,6 +22,7 @@ from pyrage import ssh, x25519
 
 from cli.exits import Ended
 from cli.opening import settings_of
+from engine.second_factor import KEY_FILE
 from homeserver.client.credentials import CREDENTIALS, KEYS, SEEDS, private_directory, private_file
 from storage.database import FILE, StorageError, copy
 
@@ -120,7 +121,7 @@ def _copied(data_dir: Path, config: Path, to: Path) -> None:
     private_directory(to)
     private_directory(to / KEYS)
     shutil.copy2(config, to / "config.yaml")
-    for name in (CREDENTIALS, SEEDS):
+    for name in (CREDENTIALS, SEEDS, KEY_FILE):
         if (data_dir / name).exists():
             shutil.copy2(data_dir / name, to / name)
     if (data_dir / FILE).exists():

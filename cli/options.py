@@ -8,7 +8,7 @@ from pathlib import Path
 
 from version import VERSION
 
-COMMANDS = ("init", "run", "check", "audit", "accept", "backup")
+COMMANDS = ("init", "run", "check", "audit", "accept", "reset-totp", "backup")
 DEFAULT_NAME = "lethe"
 """The first part of the bot's Matrix ID."""
 AUDIT_FORMATS = ("jsonl", "csv")
@@ -78,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     accept = commands.add_parser("accept", help=words, description=words)
     accept.add_argument("user", help="the moderator's full Matrix ID")
     _takes_config(accept)
+    words = "take a moderator's second factor off, where no other moderator can say !totp-reset"
+    reset = commands.add_parser("reset-totp", help=words, description=words)
+    reset.add_argument("user", help="the moderator's full Matrix ID")
+    _takes_config(reset)
     return parser
 
 

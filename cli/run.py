@@ -27,6 +27,7 @@ from engine.pace_keeper import PaceKeeper
 from engine.receipt_mail import ReceiptMail
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
+from engine.second_factor import KEY_FILE, KeyLost, Seeds
 from engine.sender import OutboxSender
 from engine.steps import Steps
 from engine.unbroken import finish
@@ -70,6 +71,7 @@ from homeserver.client.running import Running, RunningNote
 from homeserver.client.timeline import parse
 from homeserver.encryption.cross_signing import IdentityStatus
 from removal.incoming import Incoming, SyncBatch
+from storage import second_factors
 from storage.database import FILE, Database
 from texts import plain, texts_in
 from version import VERSION
@@ -277,7 +279,8 @@ async def _serve(
     known = compared if clock is compared else None
     page_url = settings.self_service.web.public_url if settings.self_service.enabled else None
     pages = Pages(page_url, accounts.service.deactivation_page if accounts.service else None)
-    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed, pages)
+    code_wanted = settings.confirmation.second_factor == "totp"
+    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed, pages, code_wanted=code_wanted)
 
     async def event_of(room_id: str, event_id: str) -> Incoming | None:
         raw = await rooms.event(room_id, event_id)
@@ -290,7 +293,8 @@ async def _serve(
         last = matrix.last_synced_ts
         return 0 if last is None else clock() - (compared() - last) - CLOCKS_DIFFER_MS
 
-    context = Context(units, authority, accounts, settings, Files(matrix.api), event_of)
+    seeds = await _seeds(settings, database)
+    context = Context(units, authority, accounts, settings, Files(matrix.api), seeds, event_of)
     receiver = Receiver(units, policy.bot_id)
     outbox_sender = OutboxSender(units, matrix, admin_room, DirectRoomFinder(context, rooms))
     runner = Runner(
@@ -381,6 +385,19 @@ async def _serve(
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
         log.info("Lethe has stopped")
+
+
+async def _seeds(settings: Settings, database: Database) -> Seeds | None:
+    """What opens the second factors; None where the settings ask for none. Raises: CannotRun."""
+    if settings.confirmation.second_factor == "none":
+        return None
+    async with database.transaction(only_reading=True) as tx:
+        used = await second_factors.any_left(tx)
+    path = settings.confirmation.second_factor_key_file or settings.data_dir / KEY_FILE
+    try:
+        return Seeds.at(path, may_make=not used)
+    except KeyLost as error:
+        raise CannotRun(str(error)) from None
 
 
 async def _listen(stack: AsyncExitStack, listener: Monitoring | PageServer, key: str, host: str, port: int) -> None:

@@ -21,6 +21,8 @@ from texts import Group, Template, Text, Texts, is_own_reason, plain
 
 LEAVE = "lethe.leave"
 """In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
+REDACT = "lethe.redact"
+"""In the outbox, the type of a row that redacts the message that it refers to."""
 THREAD = "m.thread"
 _OUTSIDE_THREADS = frozenset({Notice.APPROVAL_ASKED, Notice.SCHEDULED, Notice.REMINDER, Notice.DEPARTURE})
 LINK_MS = 15 * 60_000
@@ -261,6 +263,18 @@ class Messages:
         thread = await self._thread_of(about) if about is not None else ""
         content = message_content((await self._in(room_id)).render(template, **values), thread=thread, mention=mention)
         await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
+
+    async def post_to_redact(self, room_id: str, template: Template, key: str, /, **values: Any) -> None:
+        """Sends a message that `redact` takes away again, by the same `key` and template."""
+        content = message_content(self._texts.render(template, **values))
+        await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
+
+    async def redact(self, room_id: str, key: str, template: Template) -> None:
+        """Redacts a message that was sent by `post_to_redact`."""
+        txn_id = self._txn_for(key, template)
+        await self._put(
+            room_id, f"redact.{template}", {}, txn_id=f"{txn_id}.redact", relates_to=txn_id, event_type=REDACT
+        )
 
     async def _thread_of(self, said: Incoming) -> str:
         """The thread where something was said. A reaction is where the message is that it stands under."""

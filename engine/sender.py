@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from engine.about import about
-from engine.messages import LEAVE, CurrentAdminRoom, out_of_thread
+from engine.messages import LEAVE, REDACT, CurrentAdminRoom, out_of_thread
 from engine.unit_of_work import UnitsOfWork
 from homeserver.client.api import BadToken, Forbidden, HomeserverError, NotFound, RateLimited, Refused
 from homeserver.client.backoff import Outage
@@ -28,6 +28,9 @@ class Sender(Protocol):
 
     async def send(self, room_id: str, event_type: str, content: dict[str, Any], txn_id: str) -> str:
         """Sends one event and returns its event_id."""
+
+    async def redact(self, room_id: str, event_id: str, txn_id: str) -> str:
+        """Redacts an event; returns the redaction's event_id."""
 
     async def leave(self, room_id: str) -> None:
         """Leaves a room."""
@@ -150,7 +153,10 @@ class OutboxSender:
         if message.event_type == LEAVE:
             await self._leave(message)
             return
-        event_id = await self._sender.send(message.room_id, message.event_type, content, message.txn_id)
+        if message.event_type == REDACT:
+            event_id = await self._sender.redact(message.room_id, content["m.relates_to"]["event_id"], message.txn_id)
+        else:
+            event_id = await self._sender.send(message.room_id, message.event_type, content, message.txn_id)
         async with self._units.database.transaction() as tx:
             await outbox.sent(tx, message.seq, event_id)
         self._waits.pop(message.room_id, None)

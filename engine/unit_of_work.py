@@ -35,6 +35,7 @@ from removal.lifecycle import (
     TimePassed,
     decide,
 )
+from removal.plan import Kind
 from removal.request import Request, State
 from storage import audit, inbox, meta, people, requests
 from storage.database import Database, Transaction
@@ -53,15 +54,19 @@ class UnknownRequest(Exception):
 class UnitOfWork:
     """One transaction. All changes and messages in it are committed together."""
 
-    def __init__(self, tx: Transaction, now: int, messages: Messages, *, clock_wrong: bool = False) -> None:
+    def __init__(
+        self, tx: Transaction, now: int, messages: Messages, *, clock_wrong: bool = False, code_missing: bool = False
+    ) -> None:
         """
         Args:
             now: in milliseconds since 1970.
             clock_wrong: nobody's consent counts now.
+            code_missing: no moderator's consent counts in this unit, since the code of a second factor isn't given.
         """
         self.tx = tx
         self.now = now
         self.clock_wrong = clock_wrong
+        self.code_missing = code_missing
         self.messages = messages
         self.changed: list[tuple[Request, Request]] = []
         """Each request that was changed, before and after."""
@@ -120,6 +125,9 @@ class UnitOfWork:
         decision = decide(request, event, self.now)
         if self.clock_wrong and isinstance(event, CONSENT) and not decision.refusal:
             decision = Decision(request, refusal=NoChange.CLOCK_WRONG)
+        by_moderator = request.kind is Kind.MODERATION or isinstance(event, Approved)
+        if self.code_missing and by_moderator and isinstance(event, CONSENT) and not decision.refusal:
+            decision = Decision(request, refusal=NoChange.CODE_MISSING)
         why = why or getattr(event, "because", "") or getattr(event, "cause", "")
         why = self.messages.reason(why, request.target_id)
         if decision.refusal:
@@ -189,6 +197,8 @@ class UnitsOfWork:
         compared: HomeserverClock | None = None,
         observe: Callable[[Request, Request], None] | None = None,
         pages: Pages | None = None,
+        *,
+        code_wanted: bool = False,
     ) -> None:
         """
         Args:
@@ -196,7 +206,9 @@ class UnitsOfWork:
             compared: knows how far this machine's clock is from the homeserver's; None where nothing is compared.
             observe: told of each request's change (before, after) once it is committed.
             pages: what people can open in a browser.
+            code_wanted: moderators confirm with a second factor.
         """
+        self._code_wanted = code_wanted
         self._compared = compared
         self._observe = observe
         self._pages = pages
@@ -225,11 +237,14 @@ class UnitsOfWork:
         return self.clock() >= ts and (self._compared is None or self._compared.local() >= ts)
 
     @asynccontextmanager
-    async def begin(self, event: Incoming | None = None, *, quiet: bool = False) -> AsyncIterator[UnitOfWork]:
+    async def begin(
+        self, event: Incoming | None = None, *, quiet: bool = False, coded: bool = False
+    ) -> AsyncIterator[UnitOfWork]:
         """One transaction. With `event`, the event counts as handled once it is committed.
 
         Args:
             quiet: wakes nobody: there is work for nobody else in it.
+            coded: what a moderator confirms in it was confirmed by the code of a second factor, where one is wanted.
 
         Raises:
             StorageError: it couldn't be committed, and so nothing of it happened.
@@ -237,7 +252,9 @@ class UnitsOfWork:
         async with self.database.transaction() as tx:
             now = self.clock()
             messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._pages)
-            unit = UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong)
+            unit = UnitOfWork(
+                tx, now, messages, clock_wrong=self.clock_wrong, code_missing=self._code_wanted and not coded
+            )
             yield unit
             if event is not None:
                 await inbox.handled(tx, event.event_id)

@@ -62,6 +62,8 @@ class WaveUnit:
         decision = decide(wave, event, self.now)
         if self._unit.clock_wrong and isinstance(event, Confirmed | NumberTyped) and decision.refusal is None:
             decision = WaveDecision(wave, refusal=WaveNoChange.CLOCK)  # nobody knows whether it was said in time
+        if self._unit.code_missing and isinstance(event, Confirmed) and decision.refusal is None:
+            decision = WaveDecision(wave, refusal=WaveNoChange.CODE_MISSING)
         name = type(event).__name__
         if decision.refusal is not None:
             if actor is not None:

@@ -224,7 +224,7 @@ class Authority:
             server_name=self.policy.server_name,
             protected=self.policy.protected,
             moderators=admin_room.could_moderate(),
-            acting=admin_room.moderators(),
+            acting=admin_room.moderators("deactivate"),
         )
 
     async def reactions(self, room_id: str, event_id: str) -> list[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from config import Settings
+from engine.second_factor import Seeds
 from engine.unit_of_work import UnitsOfWork
 from handlers.authority import AdminRoom, Authority
 from handlers.called import Called
@@ -30,6 +31,8 @@ class Context:
     accounts: AccountBackend
     settings: Settings
     files: Files
+    seeds: Seeds | None = None
+    """Of moderators' second factors, where the settings ask for one."""
     event: Callable[[str, str], Awaitable[Incoming | None]] = no_event
     """An event of a room (room_id, event_id), decrypted; None where there is none that can be read.
 
@@ -83,11 +86,13 @@ class DirectCommand:
     parsed: Parsed
     encrypted: bool
     """Whether the conversation is."""
+    second_factor: bool = False
+    """Whether the settings ask moderators for one."""
 
     @property
     def by(self) -> str:
         return self.event.sender
 
     def may(self, command: str) -> bool:
-        """Everybody may use every command about their own account."""
-        return True
+        """Whether help shows it: everybody may use every command about their own account."""
+        return command != "totp" or self.second_factor

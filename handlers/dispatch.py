@@ -167,7 +167,7 @@ class Dispatcher:
             if user_id is not None:
                 return await self._direct.heard(event, user_id)
         if self._policies is not None and event.state_key is not None:
-            self._policies.heard(event.room_id, event.type)
+            self._policies.heard(event.room_id, event.type, event.state_key)
         async with self._context.units.begin(event):
             return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
+from handlers import second_factor
 from handlers.admin_room.policy_watch import PolicyWatch
 from handlers.admin_room.upgrade import Upgrade
 from handlers.context import Context
@@ -92,13 +93,19 @@ class Invites:
     async def _refusal(self, event: Incoming) -> str | None:
         if not self._context.authority.policy.is_local(event.sender):
             return "remote"
-        if not self._context.settings.self_service.enabled:
+        if not self._context.settings.self_service.enabled and not await self._gives_codes(event.sender):
             return "switched_off"
         # Joined and invited together, from the homeserver itself: an invitation's own state shows nobody.
         state = await self._context.authority.members_before_joining(event.room_id)
         if not alone_together(state, self._context.bot_id, event.sender):
             return "not_alone"
         return None
+
+    async def _gives_codes(self, user_id: str) -> bool:
+        """Whether this person needs a direct message for the codes of a second factor."""
+        if not second_factor.wanted(self._context):
+            return False
+        return (await self._context.authority.admin_room()).is_moderator(user_id)
 
     async def _audit(self, event: Incoming, action: AuditAction, because: str = "") -> None:
         async with self._context.units.begin(event) as unit:

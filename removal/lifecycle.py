@@ -219,6 +219,7 @@ class NoChange(StrEnum):
     BEGUN = "begun"
     CLOCK_WRONG = "clock_wrong"  # said by the unit of work: nothing in here reads a clock
     CLOSE_NEEDS_OTHER = "close_needs_other"
+    CODE_MISSING = "code_missing"  # said by the unit of work as well: a code is given beside the decision
     EXPIRED = "expired"
     NEEDS_OTHER = "needs_other"
     NOT_ASKED = "not_asked"

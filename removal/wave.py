@@ -298,6 +298,7 @@ class WaveNoChange(StrEnum):
     OTHER_TYPES = "other_types"
     BEGUN = "begun"
     CLOCK = "clock"
+    CODE_MISSING = "code_missing"
 
 
 @dataclass(frozen=True, slots=True)

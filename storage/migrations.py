@@ -167,4 +167,24 @@ MIGRATIONS: tuple[str, ...] = (
         next_ts INTEGER NOT NULL
     ) STRICT;
     """,
+    # 8: moderators' second factors (the seed is encrypted), and what waits for a code of whom
+    """
+    CREATE TABLE second_factors (
+        user_id TEXT PRIMARY KEY,
+        seed TEXT NOT NULL,
+        made_ts INTEGER NOT NULL,
+        confirmed_ts INTEGER,
+        last_step INTEGER NOT NULL DEFAULT 0,
+        wrong INTEGER NOT NULL DEFAULT 0,
+        wrong_ts INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE codes_asked (
+        user_id TEXT NOT NULL,
+        what TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        trust TEXT NOT NULL,
+        asked_ts INTEGER NOT NULL,
+        PRIMARY KEY (user_id, what)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

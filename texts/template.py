@@ -25,6 +25,7 @@ class Template(StrEnum):
     CLOCK = "clock"
     CLOSED = "closed"
     CLOSE_HOW = "close_how"
+    CODE_SAID = "code_said"
     CONFIRMER_GONE = "confirmer_gone"
     DRY_RUN = "dry_run"
     EDITED = "edited"

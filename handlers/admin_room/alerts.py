@@ -99,8 +99,10 @@ async def reacted(
                 event, Template.ALERT_SAID, once_per=once_per, what="in_writing", user=alert.target_id, number=0
             )
         return True
+    user = await context.accounts.user(alert.target_id)
+    before = user is not None and user.suspended
     await run(event, room, Message(command, (Word(alert.target_id, Link(LinkKind.USER, alert.target_id)),)))
-    if command == "suspend":
+    if command == "suspend" and not before:  # what was so before says nothing of whether this was refused
         user = await context.accounts.user(alert.target_id)
         if user is not None and user.suspended:
             async with context.units.begin() as unit:

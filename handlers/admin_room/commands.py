@@ -12,6 +12,7 @@ from handlers.admin_room import (
     moderators,
     receipt,
     requests,
+    second_factor,
     wave_commands,
 )
 from handlers.command import Argument, Command, Kind, Option
@@ -72,6 +73,7 @@ def for_admin_room(prefix: str) -> Commands[ModeratorCommand]:
             (Command("receipt", arguments=(ANY_REFERENCE,)), receipt.receipt),
             (Command("approve", arguments=(REFERENCE,)), approval.approve),
             (Command("refuse", arguments=(REFERENCE,), options=(REASON,)), approval.refuse),
+            (Command("totp-reset", arguments=(Argument("user", Kind.USER),)), second_factor.reset),
             (Command("accept", arguments=(Argument("user", Kind.USER),)), moderators.accept),
             (
                 Command(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from engine.unit_of_work import UnitOfWork
 from engine.wave_unit import card_of
+from handlers import second_factor
 from handlers.admin_room import alerts, approval, wave_answers
 from handlers.admin_room.allowed import allowed
 from handlers.admin_room.deactivate import HOUR_MS
@@ -124,12 +125,20 @@ async def _decide(context: Context, event: Incoming, request: Request, room: Adm
         counts = not decide(request, decided, context.units.clock()).refusal
         if counts and await settle_if_changed(context, request, event, room=room):
             return
+        if counts and await second_factor.ask(context, event, f"request {request.reference}", request.target_id):
+            return
     await decide_and_answer(context, event, request, decided)
 
 
-async def decide_and_answer(context: Context, event: Incoming, request: Request, decided: Event) -> None:
-    """Applies a person's decision; where it changes nothing, says so in one clear word, or not at all."""
-    async with context.units.begin(event) as unit:
+async def decide_and_answer(
+    context: Context, event: Incoming, request: Request, decided: Event, *, coded: bool = False
+) -> None:
+    """Applies a person's decision; where it changes nothing, says so in one clear word, or not at all.
+
+    Args:
+        coded: the code of a second factor was given.
+    """
+    async with context.units.begin(event, coded=coded) as unit:
         request = await unit.request(request.id)
         if isinstance(decided, Confirmed):
             request = await _hold_to_cap(context, unit, request, event.sender)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from handlers import yes_no
+from handlers import second_factor, yes_no
 from handlers.address import hear
 from handlers.admin_room import confirmation, wave_answers
 from handlers.admin_room.moderators import ModeratorIdentities
@@ -65,6 +65,8 @@ class AdminRoomGate:
 
     async def _said(self, event: Incoming) -> bool:
         message = await hear(self._context, self._commands, event)
+        if message is not None and await second_factor.in_room(self._context, event, message):
+            return True
         answered = await self._answered(event, message)
         wave = await wave_answers.meant(self._context, event, message) if message is not None else None
         if message is None or (message.command is None and answered is None and wave is None):

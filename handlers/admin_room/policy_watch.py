@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 600.0
 """Seconds after which the lists are read, whether anything was heard of them or not."""
 CARDS_AT_ONCE = 10
+SETTLE = 1.0
 REST = 60.0
 """Seconds until the next look where more than `CARDS_AT_ONCE` cards were due."""
 NAMED = 5
@@ -51,9 +52,9 @@ class PolicyWatch:
         self._ids: dict[str, str] = {}
         self._news = asyncio.Event()
 
-    def heard(self, room_id: str, event_type: str) -> None:
+    def heard(self, room_id: str, event_type: str, state_key: str) -> None:
         """Something happened in a room: where it's a watched one, and a rule, it is looked at soon."""
-        if room_id in self._ids.values() and (event_type in TYPES or event_type == "m.room.member"):
+        if room_id in self._ids.values() and (event_type in TYPES or state_key == self._context.bot_id):
             self._news.set()
 
     async def invited(self, room_id: str) -> bool:
@@ -70,6 +71,8 @@ class PolicyWatch:
         if not self._context.settings.policy_rooms:
             return
         while True:
+            if self._news.is_set():
+                await asyncio.sleep(SETTLE)  # whoever writes many rules writes them one after the other
             self._news.clear()
             more = False
             for room in self._context.settings.policy_rooms:

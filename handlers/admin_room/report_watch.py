@@ -64,7 +64,10 @@ class ReportWatch:
         """The reports of a kind that weren't seen; pages are read until one holds nothing new."""
         async with self._context.units.database.transaction(only_reading=True) as tx:
             base = await meta.get(tx, BASE + kind.value)
-        page, total = await self._source.page(kind, 0)
+        answer = await self._source.page(kind, 0)
+        if answer is None:
+            return []
+        page, total = answer
         if base is None:
             await self._begin(kind, page, total)
             return []
@@ -78,7 +81,7 @@ class ReportWatch:
             start += len(page)
             if not unseen or len(page) < PAGE:
                 break
-            page, _ = await self._source.page(kind, start)
+            page, _ = await self._source.page(kind, start) or ([], 0)
         return list(found.values())
 
     async def _begin(self, kind: ReportKind, newest: Sequence[Report], total: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.unit_of_work import UnitOfWork
 from engine.wave_unit import WaveUnit
+from handlers import second_factor
 from handlers.admin_room.allowed import allowed
 from handlers.admin_room.moderators import ModeratorIdentities
 from handlers.admin_room.wave_review import hold_to_cap
@@ -81,11 +82,13 @@ async def answered(context: Context, event: Incoming, room: AdminRoom, answer: A
     if not await allowed(context, event, room, *(STOPS if answer.yes is False else ("deactivate",))):
         return
     if answer.yes is False:
-        await _apply(context, event, answer.wave, Declined(event.sender))
+        await apply(context, event, answer.wave, Declined(event.sender))
         return
     if answer.yes:
-        confirmed = await _confirmed(context, event, room, answer.wave)
-        if not await _apply(context, event, answer.wave, confirmed) or answer.number is None:
+        if await _needs_code(context, event, answer.wave):
+            return
+        agreed = await confirmed(context, event, room, answer.wave)
+        if not await apply(context, event, answer.wave, agreed) or answer.number is None:
             return
     if answer.several:
         async with context.units.begin(event) as unit:
@@ -96,7 +99,7 @@ async def answered(context: Context, event: Incoming, room: AdminRoom, answer: A
             wave = await waves.get(tx, answer.wave.id)
         if wave is not None and (wave.state is WaveState.AWAITING_NUMBER or not answer.yes):
             typed = NumberTyped(event.sender, answer.number, event.origin_server_ts)
-            await _apply(context, event, wave, typed)
+            await apply(context, event, wave, typed)
 
 
 async def reacted(
@@ -130,20 +133,29 @@ async def reacted(
         late = wave.state is not WaveState.AWAITING_CONFIRMATION and wave.state is not WaveState.EXPIRED
         if late:
             return await context.done(event)  # a second ✅ does nothing, and needs no comment
-        await _apply(context, event, wave, await _confirmed(context, event, room, wave))
+        if not await _needs_code(context, event, wave):
+            await apply(context, event, wave, await confirmed(context, event, room, wave))
     elif key in NO:
-        await _apply(context, event, wave, Declined(event.sender))
+        await apply(context, event, wave, Declined(event.sender))
     elif key not in CONTROLS or (key == RESUME and wave.rules.by_reply):
         return await context.done(event)  # a reaction isn't encrypted: here it may stop something, never go on
     else:
         decided: dict[str, Event] = {
             PAUSE: Paused(event.sender), RESUME: Resumed(event.sender), STOP: Cancelled(event.sender)
         }  # fmt: skip
-        await _apply(context, event, wave, decided[key])
+        await apply(context, event, wave, decided[key])
     return True
 
 
-async def _confirmed(context: Context, event: Incoming, room: AdminRoom, wave: Wave) -> Confirmed:
+async def _needs_code(context: Context, event: Incoming, wave: Wave) -> bool:
+    if wave.state is not WaveState.AWAITING_CONFIRMATION:
+        return False
+    accounts = f"{wave.review.count}"
+    return await second_factor.ask(context, event, f"wave {wave.reference} {wave.round}", accounts)
+
+
+async def confirmed(context: Context, event: Incoming, room: AdminRoom, wave: Wave) -> Confirmed:
+    """The sender's yes. Raises: HomeserverError."""
     since: int | None = 0
     if wave.needs_other and event.sender != wave.requester_id:
         until_ts = second_since_ts(wave, event.origin_server_ts)
@@ -151,8 +163,13 @@ async def _confirmed(context: Context, event: Incoming, room: AdminRoom, wave: W
     return Confirmed(event.sender, event.origin_server_ts, event.event_id, since, event.trust.value)
 
 
-async def _apply(context: Context, event: Incoming, wave: Wave, decided: Event) -> bool:
-    async with context.units.begin(event) as unit:
+async def apply(context: Context, event: Incoming, wave: Wave, decided: Event, *, coded: bool = False) -> bool:
+    """Applies what the sender of `event` decided; whether it changed anything.
+
+    Args:
+        coded: the code of a second factor was given.
+    """
+    async with context.units.begin(event, coded=coded) as unit:
         if isinstance(decided, Confirmed) and event.sender == wave.requester_id:
             # Who opens many prompts first and answers them later reaches the cap too.
             current = await WaveUnit(unit).get(wave.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from handlers import second_factor
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import DirectCommand
@@ -38,5 +39,6 @@ def for_direct_messages(prefix: str) -> Commands[DirectCommand]:
             (Command("receipt", arguments=(Argument("address", Kind.WORD, required=False),)), receipt.by_mail),
             (Command("mydata"), mydata.ask),
             (Command("language", arguments=(Argument("language", Kind.WORD, required=False),)), language.choose),
+            (Command("totp"), second_factor.begin),
         ),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from engine.unit_of_work import UnitOfWork
+from handlers import second_factor
 from handlers.address import hear
+from handlers.admin_room import second_factor as codes
 from handlers.command_set import Commands
 from handlers.context import Context, DirectCommand
 from handlers.direct import confirmation
@@ -75,7 +77,13 @@ class DirectGate:
             found = await self._commands.understood(self._context, event, message)
             if found is not None:
                 handler, parsed = found
-                await handler(self._context, DirectCommand(event, parsed, state.encrypted))
+                await handler(
+                    self._context, DirectCommand(event, parsed, state.encrypted, second_factor.wanted(self._context))
+                )
+            return True
+        code = second_factor.code_in(message) if second_factor.wanted(self._context) else None
+        if code is not None:
+            await codes.given(self._context, event, *code, encrypted=state.encrypted)
             return True
         if not await confirmation.typed(self._context, event, message, encrypted=state.encrypted):
             async with self._context.units.begin(event) as unit:

@@ -77,14 +77,14 @@ class Reports:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    async def page(self, kind: ReportKind, start: int) -> tuple[list[Report], int]:
+    async def page(self, kind: ReportKind, start: int) -> tuple[list[Report], int] | None:
         """A piece of a list, the newest first, and how many there are: `GET v1/user_reports`, `GET v1/event_reports`.
 
         Args:
             start: how many newer ones are left out.
 
         Returns:
-            Nothing where this Synapse has no such list.
+            None where this Synapse has no such list.
         """
         try:
             answer = await self._api.call(
@@ -93,7 +93,7 @@ class Reports:
                 params={"from": start, "limit": PAGE, "dir": "b"},
             )
         except NotFound:
-            return [], 0
+            return None
         page = read(_Page, "the list of reports", answer)
         lines = page.user_reports if kind is ReportKind.ACCOUNT else page.event_reports
         return [_report(kind, line) for line in lines], page.total

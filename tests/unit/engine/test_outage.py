@@ -79,6 +79,9 @@ class Sender:
             self.all_sent.set()
         return f"${len(self.sent)}"
 
+    async def redact(self, room_id: str, event_id: str, txn_id: str) -> str:
+        raise NotImplementedError
+
     async def leave(self, room_id: str) -> None:
         raise AssertionError(room_id)
 

@@ -240,6 +240,14 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         for what in ("in_writing", "old_user_reports", "old_event_reports", "watching", "unreachable")
         for number in (1, 2, 9)
     ],
+    "code_said": lambda h: [
+        {"what": what, "name": h, "user": h}
+        for what in (
+            "asked", "asked_no_room", "asked_here", "no_factor", "in_room", "not_encrypted", "off", "not_moderator",
+            "already", "seed", "set_up", "set_up_by", "too_old", "wrong", "used", "wait", "shut", "many_wrong",
+            "nothing", "which", "reset_own", "reset_nothing", "reset",
+        )
+    ],
     "not_moderator": lambda h: [{}],
     "not_yours": lambda h: each("what", "deactivate"),
     "outcome": lambda h: heard("outcome", h),
