@@ -69,7 +69,7 @@ async def test_a_log_in_is_known_until_its_device_was_seen_gone(database: Databa
         await log_ins.begun(tx, "B", None, NOW)
         await log_ins.begun(tx, "B", LEAVER, NOW + 5)
         assert await log_ins.left(tx, NOW) == []
-        assert await log_ins.left(tx, NOW + 1) == [(LEAVER, "B")]
+        assert await log_ins.left(tx, NOW + 1) == [(LEAVER, "B"), (None, "A")]
         await log_ins.prune(tx, NOW + 1)
         assert [row["device_id"] for row in await tx.all("SELECT device_id FROM log_ins")] == ["B"]
         await log_ins.gone(tx, "B")

@@ -44,8 +44,12 @@ CASES: dict[Page, Callable[[str], list[Values]]] = {
         for media in (0, 1, 7)
         for asked in (None, ("erase", "media"), ("media",))
     ],
-    Page.CONFIRM: lambda h: [{"r": r, "shown": "x" * 64} for r in requests_with(h, Kind.OWN)],
-    Page.STATUS: lambda h: [{"r": r, "can_cancel": can} for r in requests_with(h, Kind.OWN) for can in (True, False)],
+    Page.CONFIRM: lambda h: [{"r": r, "shown": "x" * 64, "mail": True} for r in requests_with(h, Kind.OWN)],
+    Page.STATUS: lambda h: [
+        {"r": r, "can_cancel": yes, "mail": True, "wanted": yes}
+        for r in requests_with(h, Kind.OWN)
+        for yes in (True, False)
+    ],
     Page.PROBLEM: lambda h: [
         *({"what": what, "values": words(h)} for what in TEXTS.words("page_problem")),
         *({"what": "refused", "values": {**words(h), "refusal": refusal}} for refusal in Refusal),
