@@ -49,9 +49,16 @@ test: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## run every test with one hom
 	@$(if $(filter true,$(NODE)),:,echo "No Node 20 or newer with npm here: the tests with matrix-js-sdk are skipped")
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(AGAIN) $(ARGS)
 
-.PHONY: test-most
-test-most: ARGS = -m "not slow"
-test-most: test ## the same without the slowest few, which take as long as all the others together
+# What everything else rests on: the main job, who may do it, one's own removal, kills, outages, forgeries, the set-up.
+S := tests/synapse
+CORE := tests/unit $S/admin_room/test_main_job.py $S/admin_room/test_refusals.py $S/admin_room/test_prompt.py \
+	$S/admin_room/test_confirmation.py $S/admin_room/test_ladder.py $S/direct/test_deactivate.py $S/direct/test_claims.py \
+	$S/engine/test_restart.py $S/engine/test_outages.py $S/engine/test_steps.py $S/cli/test_init.py $S/cli/test_run.py \
+	$S/homeserver/encryption/test_forgeries.py $S/simulation
+
+.PHONY: test-core
+test-core: ARGS = -m "not slow" $(CORE)
+test-core: test ## what needs no homeserver, and with one what everything else rests on (minutes)
 
 .PHONY: test-quick
 test-quick: $(READY) ## only what needs no homeserver, tests/unit (less than a minute)
@@ -79,7 +86,7 @@ lint: $(READY) ## style, format, strict types, the direction of imports
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: check
-check: lint test-most crash-short fuzz-short ## everything that has to pass before a change lands; what .ci/run calls
+check: lint test-core crash-short fuzz-short ## what has to pass before a change lands; what .ci/run calls (ten minutes)
 
 .PHONY: ci
 ci: $(READY) $(if $(filter true,$(NODE)),$(JS)) ## everything that isn't an hour long, with a table at its end (40 minutes on two cores)

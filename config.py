@@ -36,16 +36,23 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from removal.addresses import email_address
 from removal.ids import UserID
 from removal.times import parse_duration
 
-VERSION = "0.2.0"
-"""Lethe's own; CHANGELOG.md says what came with each."""
 ENVIRONMENT_PREFIX = "LETHE_"
-SECRETS = ("homeserver.password", "homeserver.access_token", "homeserver.mas.client_secret")
+SECRETS = (
+    "homeserver.password",
+    "homeserver.access_token",
+    "homeserver.mas.client_secret",
+    "receipt.smtp.password",
+)
 """Keys whose values are never shown. Each may instead be given as `<key>_file`."""
 
 
+_INIT = "`bot.py init`"
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"""This machine: nobody sits on the way."""
 SHORTEST_KEPT = timedelta(days=30)
 
 
@@ -72,6 +79,12 @@ def _url(value: str) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment or parts.path.startswith(("/_matrix", "/_synapse")):
         raise ValueError(f"must be {wanted} and nothing else: no user name, no ?, no #, no /_matrix behind it")
     return value.rstrip("/")
+
+
+def _email(value: str) -> str:
+    if email_address(value) is None:
+        raise ValueError("must be an e-mail address such as lethe@example.org")
+    return value
 
 
 def _user_id(value: str) -> str:
@@ -258,6 +271,7 @@ class Moderators(_Section):
     power_level: Annotated[Number, Field(ge=1)] = 50
     users: tuple[UserId, ...] = ()
     max_removals_per_hour: Annotated[Number, Field(ge=0)] = 20
+    max_changes_per_hour: Annotated[Number, Field(ge=0)] = 60
     allow_remote: bool = False
 
 
@@ -275,6 +289,7 @@ class Web(_Section):
 
     listen: Annotated[str, AfterValidator(_address)] | None = None
     public_url: Annotated[str, AfterValidator(_url)] | None = None
+    client_id: Annotated[str, Field(min_length=1)] | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -287,7 +302,51 @@ class Web(_Section):
             raise ValueError('public_url is missing: the address that people open, such as "https://leave.example.org"')
         if self.public_url is not None and self.listen is None:
             raise ValueError('listen is missing: where your reverse proxy finds the page, such as "127.0.0.1:8010"')
+        url = urlsplit(self.public_url or "https:")
+        if url.scheme != "https" and url.hostname not in LOCAL:
+            raise ValueError(
+                "public_url must be https: whoever sits on the way could read the passwords that people type there, "
+                "and browsers keep the page's cookie by https only"
+            )
         return self
+
+
+class Smtp(_Section):
+    """The mail server that takes receipts for people who give an address; without `host` there are none by e-mail."""
+
+    host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/@]+$")] | None = None
+    port: Annotated[Number, Field(ge=1, le=65535)] = 587
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    user: Annotated[str, Field(min_length=1)] | None = None
+    password: SecretStr | None = Field(default=None, min_length=1)
+    password_file: Path | None = None
+    from_address: Annotated[str, AfterValidator(_email)] | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether receipts go out by e-mail."""
+        return self.host is not None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Smtp:
+        secret = self.password is not None or self.password_file is not None
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file are both given: keep one of them")
+        if self.host is not None and self.from_address is None:
+            raise ValueError("from_address is missing: whom the receipts are from, such as lethe@example.org")
+        if self.host is None and (self.user is not None or secret or self.from_address is not None):
+            raise ValueError("host is missing: the mail server, such as mail.example.org")
+        if (self.user is not None) is not secret:
+            raise ValueError("user goes with password or password_file: give both, or neither")
+        if self.tls == "none" and secret and self.host not in LOCAL:
+            raise ValueError("tls is none: the password would go in clear text; it must be starttls or tls")
+        return self
+
+
+class Receipt(_Section):
+    """What a person gets of their removal who can't read messages any more."""
+
+    smtp: Smtp = Smtp()
 
 
 class SelfService(_Section):
@@ -386,6 +445,7 @@ class Settings(_Section):
     self_service: SelfService = SelfService()
     reports: Reports = Reports()
     policy_rooms: tuple[Annotated[str, AfterValidator(_room)], ...] = ()
+    receipt: Receipt = Receipt()
     removal: Removal = Removal()
     bulk: Bulk = Bulk()
     requests: Requests = Requests()
@@ -471,6 +531,8 @@ class _Twice(Exception):
 def _read_yaml(path: Path) -> object:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a subclass of the safe loader
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path}: can't be read: {error.strerror}. {_INIT} writes it"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
@@ -568,13 +630,22 @@ def _with_secrets(settings: Settings, base: Path) -> Settings:
         mas = mas.model_copy(update={"token_file": base / mas.token_file.expanduser()})
     mas = mas.model_copy(update=_read_secrets(mas, "homeserver.mas", base, problems))
     home = home.model_copy(update={"mas": mas, **_read_secrets(home, "homeserver", base, problems)})
+    smtp = settings.receipt.smtp
+    smtp = smtp.model_copy(update=_read_secrets(smtp, "receipt.smtp", base, problems))
+    receipt = settings.receipt.model_copy(update={"smtp": smtp})
     if problems:
         raise ConfigError(problems)
     confirmation, key_file = settings.confirmation, settings.confirmation.second_factor_key_file
     if key_file is not None:
         confirmation = confirmation.model_copy(update={"second_factor_key_file": base / key_file.expanduser()})
-    settings = settings.model_copy(update={"confirmation": confirmation})
-    return settings.model_copy(update={"homeserver": home, "data_dir": base / settings.data_dir.expanduser()})
+    return settings.model_copy(
+        update={
+            "homeserver": home,
+            "receipt": receipt,
+            "confirmation": confirmation,
+            "data_dir": base / settings.data_dir.expanduser(),
+        }
+    )
 
 
 def _read_secrets(section: BaseModel, path: str, base: Path, problems: list[str]) -> dict[str, Any]:
@@ -610,7 +681,8 @@ def _explain(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
-            return f"{path}: is missing; {_example(path)}"
+            made = f". {_INIT} makes the room, and writes it here" if path == "admin_room" else ""
+            return f"{path}: is missing; {_example(path)}{made}"
         case "extra_forbidden":
             nearest = _nearest(path)
             return f"{path}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
@@ -673,7 +745,9 @@ def _nearest(path: str) -> str | None:
         return next(iter(difflib.get_close_matches(name, Role.model_fields, n=1, cutoff=0.6)), None)
     known = [*keys(), *(name for name, field in Settings.model_fields.items() if name not in set(keys()))]
     siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == section}
-    anywhere = {key.rpartition(".")[2]: key for key in known}
+    # Several sections have a password: the one whose whole path is nearest.
+    by_distance = sorted(known, key=lambda key: difflib.SequenceMatcher(None, path, key).ratio())
+    anywhere = {key.rpartition(".")[2]: key for key in by_distance}
     for candidates in (siblings, anywhere):
         close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.7)
         if close:
@@ -691,18 +765,13 @@ def warnings(path: Path, settings: Settings) -> list[str]:
     if _open_to_others(path) and any(_written(written, secret) for secret in SECRETS):
         found.append(f"{path} holds a secret and can be read by others on this machine: chmod 600 {path}")
     home = settings.homeserver
-    key_file = settings.confirmation.second_factor_key_file
-    for file in (
-        home.password_file,
-        home.access_token_file,
-        home.mas.client_secret_file,
-        home.mas.token_file,
-        key_file,
-    ):
+    smtp, key_file = settings.receipt.smtp, settings.confirmation.second_factor_key_file
+    secret_files = (home.password_file, home.access_token_file, home.mas.client_secret_file, home.mas.token_file)
+    for file in (*secret_files, smtp.password_file, key_file):
         if file is not None and _open_to_others(file):
             found.append(f"{file} holds a secret and can be read by others on this machine: chmod 600 {file}")
     url = urlsplit(settings.homeserver.url)
-    if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if url.scheme == "http" and url.hostname not in LOCAL:
         found.append(
             "homeserver.url is http: whoever sits on the way to the homeserver can read the bot's access token"
         )
@@ -731,12 +800,8 @@ def warnings(path: Path, settings: Settings) -> list[str]:
         found.append("moderators.users names the bot itself: take it off")
     if settings.self_service.enabled and not settings.self_service.grace_period:
         found.append("self_service.grace_period is 0s: what somebody does with a stolen session is then final at once")
-    public_url = urlsplit(settings.self_service.web.public_url or "https:")
-    if public_url.scheme != "https":
-        found.append(
-            "self_service.web.public_url isn't https: whoever sits on the way can read what people type there, and "
-            "browsers don't keep the page's cookie, except on this machine"
-        )
+    if smtp.given and smtp.tls == "none" and smtp.host not in LOCAL:
+        found.append("receipt.smtp.tls is none: whoever sits on the way to the mail server reads people's addresses")
     return found
 
 

@@ -1,6 +1,7 @@
 """`make bench`: figures that say whether the bot is slow, each as a ratio to something measured in the same run.
 
-`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts. Its table goes into docs/performance.md.
+`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts, `make bench ARGS=--growth` waves of several
+sizes. The tables go into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ import argparse
 import asyncio
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from bench import history, removal, takeover, wave
 from engine.steps import PAUSE
+from sandbox.programs import program
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- wave: written by `make bench` -->", "<!-- end of wave -->"
+GROWTH = (100, 1_000, 10_000)
+GROWTH_ROOMS = 1
+"""Rooms that an account is in at most where it is measured how the cost grows."""
 
 
 async def main(accounts: int, *, only_wave: bool) -> None:
@@ -25,20 +30,36 @@ async def main(accounts: int, *, only_wave: bool) -> None:
     if not only_wave:
         await singles()
     wave.open_files()
-    figures = await wave.measure(accounts)
-    table = wave.table(figures)
-    print(table)
+    write("wave", f"{run('SQLite')}\n\n{wave.table(await wave.measure(accounts))}")
+    if program("postgres") is None:
+        print("PostgreSQL isn't installed: the same on it isn't measured. On Debian: apt-get install postgresql")
+        return
+    figures = await wave.measure(accounts, on_postgres=True)
+    write("wave on PostgreSQL", f"{run('PostgreSQL')}\n\n{wave.table(figures)}")
+
+
+async def growth(sizes: Sequence[int]) -> None:
+    """How the cost of a wave grows with it."""
+    wave.open_files()
+    runs = [(size, await wave.bot_alone(size, GROWTH_ROOMS)) for size in sizes]
+    write("growth", f"{run('SQLite')} Accounts in no room or one.\n\n{wave.growth_table(runs)}")
+
+
+def write(what: str, words: str) -> None:
+    """Prints it, and puts it into docs/performance.md, between the two lines for it."""
+    print(words)
     text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{run()}\n\n{table}\n\n{END}{after}", "utf-8")
+    begin, end = f"<!-- {what}: written by `make bench` -->", f"<!-- end of {what} -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{begin}\n\n{words}\n\n{end}{after}", "utf-8")
 
 
-def run() -> str:
+def run(database: str) -> str:
     """Which run the table is from."""
     today = datetime.now(UTC)
     synapse, python = version("matrix-synapse"), platform.python_version()
-    return f"{today:%-d %B %Y}, {os.cpu_count()} cores, Synapse {synapse} on SQLite, Python {python}."
+    return f"{today:%-d %B %Y}, {os.cpu_count()} cores, Synapse {synapse} on {database}, Python {python}."
 
 
 async def singles() -> None:
@@ -64,5 +85,6 @@ async def singles() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measures how fast the bot is.")
     parser.add_argument("--wave", type=int, metavar="ACCOUNTS", help="only a wave, of so many accounts")
+    parser.add_argument("--growth", action="store_true", help="only how a wave's cost grows: 100 to 10,000 accounts")
     chosen = parser.parse_args()
-    asyncio.run(main(chosen.wave or 1000, only_wave=chosen.wave is not None))
+    asyncio.run(growth(GROWTH) if chosen.growth else main(chosen.wave or 1000, only_wave=chosen.wave is not None))

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 
 from sandbox.homeserver import Homeserver
-from sandbox.lethe import PROJECT, die_with_parent
+from sandbox.prepared import PROJECT, die_with_parent
 from sandbox.scene import Scene
 from sandbox.usage import Usage, usage
 

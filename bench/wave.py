@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import resource
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,8 @@ class Run:
     took: float
     median: float
     p95: float
+    server_each: float
+    """CPU of Synapse's own process for each account, from the first call to the last."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class Figures:
     synadm_each: float | None
 
 
-async def measure(accounts: int, most_rooms: int = 10) -> Figures:
+async def measure(accounts: int, most_rooms: int = 10, *, on_postgres: bool = False) -> Figures:
     """Everything, one after the other."""
-    base = Crowd(accounts, most_rooms)
+    base = Crowd(accounts, most_rooms, on_postgres)
     users = crowd(0, accounts)
     async with _server(base) as (homeserver, _, bystanders):
         quiet = await _quiet(bystanders)
@@ -77,14 +78,21 @@ async def measure(accounts: int, most_rooms: int = 10) -> Figures:
     runs = []
     for side_by_side in (SIDE_BY_SIDE, RECKLESS):
         async with _server(base) as (homeserver, token, bystanders):
+            cpu = _cpu(homeserver.pid or 0)
             with _talking(bystanders):
                 took = await deactivate(homeserver, token, users, side_by_side)
-            runs.append(Run(took, *bystanders.figures()))
+            runs.append(Run(took, *bystanders.figures(), (_cpu(homeserver.pid or 0) - cpu) / accounts))
     async with _server(base) as (homeserver, token, _):
         raw = await suspend(homeserver, token, users, SIDE_BY_SIDE)
         with tempfile.TemporaryDirectory() as folder:
             each = await synadm(homeserver, token, "bench", users[:SYNADM_SAMPLE], Path(folder))
     return Figures(accounts, quiet, bot, runs[0], runs[1], raw, each)
+
+
+async def bot_alone(accounts: int, most_rooms: int) -> BotRun:
+    """What the bot takes for a wave of this size, with nothing to compare it to."""
+    async with _server(Crowd(accounts, most_rooms)) as (homeserver, _, bystanders):
+        return await through_the_bot(homeserver, bystanders, crowd(0, accounts))
 
 
 @asynccontextmanager
@@ -128,6 +136,7 @@ async def through_the_bot(homeserver: Homeserver, bystanders: Bystanders, users:
         review = time.monotonic() - began
         pid = stage.bot.pid or 0
         size, cpu, memory = _size(stage.bot), _cpu(pid), _memory(pid, "VmRSS")
+        server_cpu = _cpu(homeserver.pid or 0)
         with _talking(bystanders):
             began, began_ts = time.monotonic(), time.time() * 1000
             await wave.press()
@@ -137,6 +146,7 @@ async def through_the_bot(homeserver: Homeserver, bystanders: Bystanders, users:
         return BotRun(
             took,
             *bystanders.figures(),
+            (_cpu(homeserver.pid or 0) - server_cpu) / len(users),
             review=review,
             first_suspension=(suspended[0] - began_ts) / 1000,
             suspending=(suspended[-1] - suspended[0]) / 1000,
@@ -210,6 +220,9 @@ def table(figures: Figures) -> str:
         ("the same, 95th percentile", "", f"{script.p95 * 1000:.0f} / {reckless.p95 * 1000:.0f} ms", ""),
         ("plain script, 32 side by side", "", f"{reckless.took:.1f} s", ""),
         ("CPU of the bot", f"{bot.cpu_each * 1000:.1f} ms an account", "", ""),
+        ("CPU of Synapse", f"{bot.server_each * 1000:.0f} ms an account",
+         f"{script.server_each * 1000:.0f} ms under the plain script, {SIDE_BY_SIDE} side by side",
+         f"{bot.server_each / script.server_each:.2f} ×"),
         ("memory of the bot", f"{bot.memory_most / 1e6:.0f} MB at most",
          f"{bot.memory_before / 1e6:.0f} MB before", ""),
         ("database", f"{bot.database_each:,} bytes an account",
@@ -224,9 +237,21 @@ def table(figures: Figures) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def to_json(figures: Figures) -> str:
-    """For a record beside the table."""
-    return json.dumps(figures, default=lambda value: value.__dict__)
+def growth_table(runs: Sequence[tuple[int, BotRun]]) -> str:
+    """One line for each size of a wave, for docs/performance.md."""
+    rows = [
+        ("accounts", "to the prompt", "✅ to the end", "an account", "CPU of the bot", "memory at most", "database"),
+        ("---",) * 7,
+        *(
+            (
+                f"{accounts:,}", f"{each.review:.1f} s", f"{each.took:.0f} s", f"{each.took / accounts * 1000:.0f} ms",
+                f"{each.cpu_each * 1000:.1f} ms an account", f"{each.memory_most / 1e6:.0f} MB",
+                f"{each.database_each:,} bytes an account",
+            )
+            for accounts, each in runs
+        ),
+    ]  # fmt: skip
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def open_files() -> None:

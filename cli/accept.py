@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import time
 from pathlib import Path
 
+from cli.exits import Ended
+from cli.opening import database_of, settings_of
+from cli.speaking import texts_of
 from removal.audit_action import AuditAction
 from storage import audit, identities
-from storage.database import Database
+from storage.database import Database, StorageError
 from texts import Texts, plain
+
+
+def main(options: argparse.Namespace) -> int:
+    """Does it, and says so; returns the exit code.
+
+    Raises:
+        Ended: there is no database that can be used.
+    """
+    settings = settings_of(options.config)
+    texts = texts_of(options.config, settings)
+    try:
+        return asyncio.run(accept(database_of(settings), options.user, texts))
+    except StorageError as error:
+        raise Ended(f"Lethe can't run: {error}") from None
 
 
 async def accept(path: Path, user_id: str, texts: Texts) -> int:

@@ -61,7 +61,7 @@ def open_accounts(
     if service is None:
         return Synapse(api)
     mas = settings.homeserver.mas
-    return SynapseWithMas(api, MasAdmin(session, mas.url or service.issuer, _tokens(mas, service, session)))
+    return SynapseWithMas(api, MasAdmin(session, mas.url or service.issuer, _tokens(mas, service, session)), service)
 
 
 def _tokens(mas: Mas, service: AuthService, session: aiohttp.ClientSession) -> Tokens:

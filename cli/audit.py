@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import sys
 from pathlib import Path
 
+from cli.exits import Ended
+from cli.opening import database_of, settings_of
+from cli.speaking import texts_of
 from storage import audit
 from storage.audit_export import export
-from storage.database import Database
+from storage.database import Database, StorageError
 from texts import Texts, plain
 
 _CHUNK = 5_000
+
+
+def main(options: argparse.Namespace) -> int:
+    """Writes it out, or verifies it; returns the exit code.
+
+    Raises:
+        Ended: there is no database that can be used.
+    """
+    settings = settings_of(options.config)
+    texts = texts_of(options.config, settings)
+    try:
+        path = database_of(settings)
+        if options.action == "export":
+            return asyncio.run(write(path, options.format))
+        return asyncio.run(verify(path, options.head, texts))
+    except StorageError as error:
+        raise Ended(f"Lethe can't run: {error}") from None
 
 
 async def write(path: Path, form: str) -> int:

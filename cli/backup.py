@@ -9,6 +9,7 @@ the data directory itself, and only until it is encrypted.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import tarfile
 from collections.abc import Sequence
@@ -19,10 +20,11 @@ from typing import TypeAlias
 import pyrage
 from pyrage import ssh, x25519
 
-from engine.second_factor import KEY_FILE
-from homeserver.client.credentials import CREDENTIALS, KEYS, private_directory, private_file
-from homeserver.encryption.cross_signing import SEEDS
-from storage.database import FILE, copy
+from cli.exits import Ended
+from cli.opening import settings_of
+from homeserver.client.credentials import CREDENTIALS, KEYS, SEEDS, private_directory, private_file
+from storage.database import FILE, StorageError, copy
+from storage.second_factors import KEY_FILE
 
 Recipient: TypeAlias = "x25519.Recipient | ssh.Recipient"
 UNFINISHED = "backup.unfinished"
@@ -31,6 +33,21 @@ UNFINISHED = "backup.unfinished"
 
 class NoBackup(Exception):
     """Nothing was copied. `str()` says why."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Makes the copy, and says where; returns the exit code.
+
+    Raises:
+        Ended: there is no copy.
+    """
+    settings = settings_of(options.config)
+    try:
+        made = backup(settings.data_dir, options.config, options.directory, options.encrypt_to)
+    except (NoBackup, StorageError) as error:
+        raise Ended(f"Lethe can't run: {error}") from None
+    print(f"Copied to {made}")
+    return 0
 
 
 def recipient(text: str) -> Recipient:

@@ -8,20 +8,26 @@ and logs out again.
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import logging
 import math
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 
 from cli.accounts import Mismatch, found_service, open_accounts
-from cli.findings import Report
+from cli.findings import Report, print_config_problems
 from cli.machine import look_at_data_dir
+from cli.mail import mail_server
+from cli.opening import Unusable, settings_of
+from cli.speaking import texts_of
 from cli.standing import Standing, standing
 from cli.try_mas import try_mas
-from config import Settings
+from cli.versions import look_at_version
+from config import Settings, warnings
+from engine.mail import MailError, try_out
 from handlers.authority import AdminRoom, Policy
 from homeserver.accounts.detection import AuthService
 from homeserver.accounts.mas import SynapseWithMas
@@ -44,19 +50,31 @@ from texts import Texts
 log = logging.getLogger(__name__)
 
 
-TESTED_SYNAPSE = (1, 163)
-"""The Synapse that the tests run against; requirements-dev.txt has the whole number."""
-OLDEST_SYNAPSE = (1, 130)
-"""Before it there is no `GET /_synapse/admin/v1/scheduled_tasks`, without which no removal can be proved done."""
+def main(options: argparse.Namespace) -> int:
+    """Looks at everything that the settings lead to; returns the exit code.
+
+    Raises:
+        Ended: the settings can't be used, and nobody wants it as JSON.
+    """
+    try:
+        settings = settings_of(options.config, warn=False)
+        texts_of(options.config, settings)
+    except Unusable as error:
+        if not options.json:
+            raise
+        print_config_problems(error.problems)
+        return error.code
+    known = warnings(options.config, settings)
+    return asyncio.run(check(settings, known, as_json=options.json, fixing=options.fix, try_with=options.try_mas))
 
 
-async def main(
-    settings: Settings, warnings: list[str], *, as_json: bool = False, fixing: bool = False, try_with: str | None = None
+async def check(
+    settings: Settings, known: list[str], *, as_json: bool = False, fixing: bool = False, try_with: str | None = None
 ) -> int:
     """Looks at everything.
 
     Args:
-        warnings: sentences about the settings themselves.
+        known: sentences about the settings themselves.
         as_json: for machines, see `Finding`.
         try_with: an account that MAS is tried with, and that is gone afterwards.
         fixing: mends what is safe to mend: the rate limit, file modes, the display name.
@@ -68,7 +86,8 @@ async def main(
     try:
         look_at_data_dir(settings.data_dir, report)
         refuse_newer(settings.data_dir / FILE)
-        look_at_settings(settings, warnings, report)
+        look_at_settings(settings, known, report)
+        await look_at_mail(settings, report)
         async with aiohttp.ClientSession() as session:
             if await _reachable(session, settings.homeserver.url, report):
                 await _look_inside(settings, session, report, try_with)
@@ -111,15 +130,28 @@ async def _look_inside(
                     report.bad("try_no_mas")
 
 
-def look_at_settings(settings: Settings, warnings: list[str], report: Report) -> None:
+def look_at_settings(settings: Settings, known: list[str], report: Report) -> None:
     """Settings that work and that the admin should know about."""
-    for sentence in warnings:
+    for sentence in known:
         report.warn("setting", sentence=sentence)
     own = settings.self_service
     if own.enabled:
         report.good("self_service_on", period=format_duration(own.grace_period))
     else:
         report.good("self_service_off")
+
+
+async def look_at_mail(settings: Settings, report: Report) -> None:
+    """Whether the mail server takes what the bot would send, where there is one. Sends nothing."""
+    server = mail_server(settings.receipt.smtp)
+    if server is None:
+        return
+    try:
+        await try_out(server)
+    except MailError as error:
+        report.bad("mail_refused", host=server.host, port=server.port, error=str(error))
+    else:
+        report.good("mail_ready", host=server.host, port=server.port)
 
 
 def look_at_clock(clock: HomeserverClock, report: Report) -> None:
@@ -222,18 +254,6 @@ async def look_at_homeserver(
         return
     report.good("admin_room_joined", room=room_id)
     look_at_admin_room(settings, room_id, state, report)
-
-
-def look_at_version(version: str, report: Report) -> None:
-    """Whether this Synapse has what a removal needs."""
-    numbers = tuple(int(each) for each in re.findall(r"\d+", version)[:2])
-    tested, oldest = (".".join(map(str, each)) for each in (TESTED_SYNAPSE, OLDEST_SYNAPSE))
-    if numbers < OLDEST_SYNAPSE:
-        report.bad("synapse_too_old", version=version, oldest=oldest)
-    elif numbers < TESTED_SYNAPSE:
-        report.warn("synapse_older", version=version, tested=tested)
-    else:
-        report.good("admin", version=version)
 
 
 async def look_at_identity(settings: Settings, api: Api, report: Report) -> None:

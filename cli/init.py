@@ -18,13 +18,14 @@ from typing import Any
 
 import aiohttp
 
-from cli import check
+from cli import check, log
 from cli.findings import explain
-from cli.init_answers import DEFAULT_NAME, Answers, Unanswered, registration_secret, secret_in, server_name_of, whole_id
+from cli.init_answers import Answers, Unanswered, registration_secret, secret_in, server_name_of, whole_id
 from cli.init_lines import CannotGoOn, Lines, Mark
 from cli.init_room import PENDING_ROOM, AdminRoomSetUp
+from cli.options import DEFAULT_NAME
 from cli.run import matrix_client
-from config import ConfigError, Settings, load, warnings
+from config import ConfigError, Log, Settings, load, warnings
 from engine.messages import CurrentAdminRoom
 from engine.receiver import Receiver
 from engine.unit_of_work import UnitsOfWork
@@ -57,7 +58,13 @@ AVATAR = Path(__file__).with_name("avatar.png")
 _START_SECONDS = 60.0
 
 
-async def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace) -> int:
+    """Sets the bot up, and checks it; returns the exit code."""
+    log.set_up(Log(level="warning"))
+    return asyncio.run(_main(options))
+
+
+async def _main(options: argparse.Namespace) -> int:
     """Sets the bot up, and checks it; returns the exit code: 0 where it can be started."""
     work = _Init(options)
     try:
@@ -71,7 +78,7 @@ async def main(options: argparse.Namespace) -> int:
         work.lines.say(Mark.FAILED, "failed", error=str(error) or type(error).__name__)
         return 1
     print()
-    code = await check.main(settings, warnings(options.config, settings))
+    code = await check.check(settings, warnings(options.config, settings))
     print()
     work.lines.say(
         Mark.DONE if code == 0 else Mark.NOTE, "next" if code == 0 else "not_yet", config=str(options.config)
@@ -274,7 +281,9 @@ class _Init:
         url, file = settings.homeserver.url, self._options.admin_token_file
         if file is not None:
             api = Api(self._session, url, secret_in(file))
-            await self._must_be_admin(api, (await whoami(api))[0])
+            user_id, _ = await whoami(api)
+            await self._must_be_admin(api, user_id)
+            self._options.admin = user_id
             yield api
             return
         server_name = settings.homeserver.server_name

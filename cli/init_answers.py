@@ -12,46 +12,16 @@ import yaml
 
 from removal.ids import InvalidUserID, UserID
 
-DEFAULT_NAME = "lethe"
-
 
 class Unanswered(Exception):
     """Something has to be known and isn't. `str()` says what, and the option that gives it."""
-
-
-def add_options(command: argparse.ArgumentParser) -> None:
-    """The options of `init`; each replaces a question."""
-    where = command.add_argument_group("where")
-    where.add_argument("--server-name", metavar="NAME", help="the part of your Matrix IDs after the colon")
-    where.add_argument("--homeserver", metavar="URL", help="the homeserver's address, where it isn't found by its name")
-    where.add_argument("--data-dir", type=Path, help="where the bot keeps its keys and its database (data)")
-    way = command.add_argument_group("whose rights are used, once, to make the bot's account a server admin")
-    way.add_argument("--admin", metavar="USER", help="a server admin's Matrix ID; logged in, and out again at the end")
-    way.add_argument("--admin-password-file", type=Path, metavar="FILE", help="their password (-: standard input)")
-    way.add_argument("--admin-token-file", type=Path, metavar="FILE", help="or their access token")
-    way.add_argument(
-        "--registration-secret-file",
-        type=Path,
-        metavar="FILE",
-        help="or homeserver.yaml itself, or a file with its registration_shared_secret: then no admin is needed",
-    )
-    bot = command.add_argument_group("the bot's account")
-    bot.add_argument("--bot", metavar="NAME", help=f"the first part of its Matrix ID ({DEFAULT_NAME})")
-    bot.add_argument("--bot-token-file", type=Path, metavar="FILE", help="its access token; the way where MAS is used")
-    bot.add_argument("--mas-client-id", metavar="ID", help="of the client that may use MAS's admin API")
-    bot.add_argument("--mas-client-secret-file", type=Path, metavar="FILE", help="its secret")
-    bot.add_argument("--take-over", action="store_true", help="if the account exists: give it a new password")
-    room = command.add_argument_group("the admin room")
-    room.add_argument("--moderator", action="append", default=[], metavar="USER", help="invited; may be repeated")
-    room.add_argument("--admin-room", metavar="ROOM", help="an existing room instead of a new one")
-    command.add_argument("--yes", action="store_true", help="ask nothing: take what is usual where no option says more")
 
 
 class Answers:
     """The options, and the terminal behind them.
 
     Args:
-        options: as `add_options` describes them.
+        options: as `cli.options` describes them.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:

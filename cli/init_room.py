@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cli.init_answers import Answers, Unanswered
 from cli.init_lines import CannotGoOn, Lines, Mark
 from config import Settings
+from homeserver.accounts.provisioning import other_admins
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, Forbidden, Refused
 from homeserver.client.credentials import write_private
@@ -57,16 +58,26 @@ class AdminRoomSetUp:
             write_private(path, f"{path.read_text('utf-8').rstrip()}\nadmin_room: {json.dumps(room)}\n")
             self._lines.say(Mark.DONE, "config_room", path=str(path))
         if self._options.moderator and not made:
-            await self._invite(room, self._moderators())
+            await self._invite(room, self._moderators(None))
 
-    def _moderators(self) -> tuple[str, ...]:
-        return self._answers.moderators(self._settings.homeserver.server_name, self._options.admin)
+    def _moderators(self, proposed: str | None) -> tuple[str, ...]:
+        return self._answers.moderators(self._settings.homeserver.server_name, proposed)
+
+    async def _proposed(self) -> str | None:
+        """Whoever installs this. Where an earlier run made the account, nobody logs in as an admin any more: then it is
+        the only server admin beside the bot, and only a person is asked, who sees the name before it gets the power."""
+        admin: str | None = self._options.admin
+        if admin is not None or not self._answers.may_ask:
+            return admin
+        others = await other_admins(self._api, self._settings.homeserver.user_id)
+        return others[0] if len(others) == 1 else None
 
     async def _named(self) -> tuple[str, ...]:
         """The moderators, who all exist; on a terminal, asked again until they do."""
+        proposed = await self._proposed()
         while True:
             try:
-                moderators = self._moderators()
+                moderators = self._moderators(proposed)
                 if not moderators:
                     raise Unanswered("Who commands the bot? Give them with --moderator.")
                 await self._must_exist(moderators)

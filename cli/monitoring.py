@@ -21,6 +21,9 @@ from engine.metrics import Doctor, Metrics
 
 log = logging.getLogger(__name__)
 
+SHUTDOWN = 0.5
+"""Seconds that an answer under way gets when the bot is told to stop."""
+
 
 class Monitoring:
     """Answers monitoring's questions."""
@@ -40,7 +43,7 @@ class Monitoring:
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics_page)
-        runner = web.AppRunner(application, access_log=None)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import time
 from pathlib import Path
 
+from cli.exits import Ended
+from cli.opening import database_of, settings_of
 from removal.audit_action import AuditAction
 from storage import audit, second_factors
-from storage.database import Database
+from storage.database import Database, StorageError
+
+
+def main(options: argparse.Namespace) -> int:
+    """Does it, and says so; returns the exit code.
+
+    Raises:
+        Ended: there is no database that can be used.
+    """
+    try:
+        return asyncio.run(reset(database_of(settings_of(options.config)), options.user))
+    except StorageError as error:
+        raise Ended(f"Lethe can't run: {error}") from None
 
 
 async def reset(path: Path, user_id: str) -> int:

@@ -14,20 +14,23 @@ from cli.accounts import Mismatch, found_service, open_accounts
 from cli.admin_room import pinned_admin_room
 from cli.data_dir import CannotRun, stand_by
 from cli.findings import explain
+from cli.mail import mail_server
 from cli.monitoring import Monitoring, keep_watchdog_quiet, notify
 from cli.standing import Standing, explain_standing, standing
-from config import VERSION, Settings
+from config import Settings
 from engine.clock_watch import ClockWatch
 from engine.housekeeping import Housekeeping, Kept
-from engine.messages import CurrentAdminRoom
+from engine.messages import CurrentAdminRoom, Pages
 from engine.metrics import Doctor, Metrics
 from engine.only_one import OnlyOne
 from engine.pace_keeper import PaceKeeper
+from engine.receipt_mail import ReceiptMail
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
-from engine.second_factor import KEY_FILE, KeyLost, Seeds
+from engine.second_factor import KeyLost, Seeds
 from engine.sender import OutboxSender
 from engine.steps import Steps
+from engine.unbroken import finish
 from engine.unit_of_work import Clock, UnitsOfWork
 from engine.wave_job import Tools
 from engine.wave_runner import WaveRunner
@@ -71,6 +74,7 @@ from removal.incoming import Incoming, SyncBatch
 from storage import second_factors
 from storage.database import FILE, Database
 from texts import plain, texts_in
+from version import VERSION
 from web.proving import Proving
 from web.server import PageServer
 
@@ -271,16 +275,9 @@ async def _serve(
         log.error("%s", plain(str(words)))
     known = compared if clock is compared else None
     page_url = settings.self_service.web.public_url if settings.self_service.enabled else None
-    units = UnitsOfWork(
-        database,
-        texts,
-        clock,
-        admin_room,
-        known,
-        metrics.changed,
-        page_url,
-        code_wanted=settings.confirmation.second_factor == "totp",
-    )
+    pages = Pages(page_url, accounts.service.deactivation_page if accounts.service else None)
+    code_wanted = settings.confirmation.second_factor == "totp"
+    units = UnitsOfWork(database, texts, clock, admin_room, known, metrics.changed, pages, code_wanted=code_wanted)
 
     async def event_of(room_id: str, event_id: str) -> Incoming | None:
         raw = await rooms.event(room_id, event_id)
@@ -336,7 +333,7 @@ async def _serve(
         if only_one is not None and batch.running is not None:
             only_one.heard(Running.read(batch.running))
 
-    proving = Proving(units, accounts, matrix.api, settings.homeserver.url)
+    proving = Proving(units, accounts, matrix.api, settings.homeserver.url, settings.self_service.web.client_id)
     kept = Kept(settings.audit.retention, settings.requests.delete_after, settings.audit.delete_after)
     # First: what is handled meanwhile is refused where the clocks differ, and people should know why.
     clock_watch = ClockWatch(units, compared, admin_room)
@@ -359,6 +356,7 @@ async def _serve(
             "watchdog": keep_watchdog_quiet(doctor),
             "log-ins": proving.run(),
             "housekeeping": Housekeeping(units, context.files, kept).run(),
+            "receipts": ReceiptMail(units, mail_server(settings.receipt.smtp)).run(),
         }.items()
     ]
     if settings.reports.enabled:
@@ -376,8 +374,10 @@ async def _serve(
             if page_url is not None and (address := settings.self_service.web.address) is not None:
                 await _listen(listening, PageServer(context, proving), "self_service.web.listen", *address)
             await _until_stopped(stop, {stopping, *tasks})
+            log.info("Stopping once what is under way has ended")
+            notify("STOPPING=1")
+        await finish(units.unbroken, outbox_sender.emptied)
     finally:
-        notify("STOPPING=1")
         for task in (stopping, *tasks):
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
@@ -390,7 +390,7 @@ async def _seeds(settings: Settings, database: Database) -> Seeds | None:
         return None
     async with database.transaction(only_reading=True) as tx:
         used = await second_factors.any_left(tx)
-    path = settings.confirmation.second_factor_key_file or settings.data_dir / KEY_FILE
+    path = settings.confirmation.second_factor_key_file or settings.data_dir / second_factors.KEY_FILE
     try:
         return Seeds.at(path, may_make=not used)
     except KeyLost as error:

@@ -15,9 +15,9 @@ from removal.incoming import Incoming
 from removal.lifecycle import Event, NoChange, Notice
 from removal.plan import Kind
 from removal.request import ACTING, OPEN, ProvedBy, Request, State
-from storage import audit, conversations, links, outbox, requests
+from storage import audit, conversations, links, outbox, people, requests
 from storage.database import Transaction
-from texts import Group, Template, Text, Texts, plain
+from texts import Group, Template, Text, Texts, is_own_reason, plain
 
 LEAVE = "lethe.leave"
 """In the outbox, the type of a row that makes the bot leave a room, once all that was to be said there is sent."""
@@ -38,6 +38,16 @@ class CurrentAdminRoom:
     room_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Addresses for people's browsers, None where there are none."""
+
+    log_in: str | None = None
+    """The page where people log in to prove that an account is theirs."""
+    account: str | None = None
+    """Where the server has them deactivate their account by themselves."""
+
+
 class Messages:
     """The messages of one unit of work."""
 
@@ -48,21 +58,21 @@ class Messages:
         instance: str,
         texts: Texts,
         admin_room: CurrentAdminRoom,
-        page: str | None = None,
+        pages: Pages | None = None,
     ) -> None:
         """
         Args:
             now: in milliseconds since 1970.
             instance: this installation's mark in transaction ids, so that a new database never repeats an old one's.
             admin_room: where moderators are told; whoever moves the bot to another room sets that one.
-            page: the address of the page where people log in; None where there is none.
+            pages: what people can open in a browser.
         """
         self._tx = tx
         self._now = now
         self._instance = instance
         self._texts = texts
         self.admin_room = admin_room
-        self._page = page
+        self._pages = pages or Pages()
 
     async def show_card(self, request: Request) -> None:
         """The request's own message: sent once, with its reactions, and edited from then on."""
@@ -74,7 +84,9 @@ class Messages:
         room_id = await outbox.room_of(self._tx, card)
         if room_id is None:
             if request.state is State.AWAITING_CONFIRMATION:
-                content = message_content(self._card(request), request.command_event_id, thread=request.thread_root)
+                content = message_content(
+                    await self._card(request), request.command_event_id, thread=request.thread_root
+                )
                 await self._put(request.room_id, "card", content, request, txn_id=card)
                 if not request.rules.by_reply:
                     for key in YES_NO:
@@ -85,7 +97,7 @@ class Messages:
         if request.kind is Kind.OWN and gone:
             return
         await outbox.drop_untried(self._tx, request.id, "card.edit.")
-        new = message_content(self._card(request))
+        new = message_content(await self._card(request))
         content = {
             "msgtype": new["msgtype"],
             # For clients that know no edits: the first line only, since the rest stands in the event once more.
@@ -99,8 +111,20 @@ class Messages:
         delay_ms = PROGRESS_MS if request.state in ACTING else 0
         await self._put(request.room_id, purpose, content, request, relates_to=card, delay_ms=delay_ms)
 
-    def _card(self, request: Request) -> Text:
-        return self._texts.render(Template.CARD if request.kind is Kind.MODERATION else Template.OWN_CARD, r=request)
+    async def _card(self, request: Request) -> Text:
+        if request.kind is Kind.MODERATION:
+            return self._texts.render(Template.CARD, r=request)
+        texts = await self._to(request.requester_id)
+        return texts.render(Template.OWN_CARD, r=request, account_page=self._pages.account)
+
+    async def _to(self, user_id: str) -> Texts:
+        """What is said to a person, in the language that they chose."""
+        return self._texts.speaking(await people.language_of(self._tx, user_id))
+
+    async def _in(self, room_id: str) -> Texts:
+        """What is said in a room: in a direct message in its person's language, elsewhere in this installation's."""
+        person = await conversations.with_whom(self._tx, room_id)
+        return self._texts if person is None else await self._to(person)
 
     async def react(self, request: Request, purpose: str, key: str, room_id: str | None = None) -> None:
         """Puts a reaction under one of the request's own messages."""
@@ -121,6 +145,10 @@ class Messages:
         """The words for an enumeration's value, as plain text."""
         return plain(str(self._texts.word(group, key, **values)))
 
+    def reason(self, because: str, user_id: str) -> str:
+        """Why something ended, in the language of this installation: see `Texts.reason`."""
+        return plain(str(self._texts.reason(because, user_id))) if is_own_reason(because) else because
+
     def sentence(self, template: Template) -> str:
         """A text without values, as plain text."""
         return self._texts.render(template).body
@@ -140,7 +168,8 @@ class Messages:
             # The admin room may have been upgraded since the request was made.
             at_home = here and request.kind is Kind.OWN
             room_id = request.room_id if at_home else self.admin_room.room_id
-            text = self._texts.render(said.template, r=request, what=said.what, **values)
+            texts = await self._to(request.requester_id) if at_home else self._texts
+            text = texts.render(said.template, r=request, what=said.what, **values)
             there = here and room_id == request.room_id
             # A stolen session could ask in a thread that nobody looks at: what warns the person isn't hidden there.
             in_thread = there and not (request.kind is Kind.OWN and what in _OUTSIDE_THREADS)
@@ -158,6 +187,7 @@ class Messages:
                 await self.react(request, purpose, key, room_id)
         if what in (Notice.DONE, Notice.CLOSED) and request.kind is Kind.OWN:
             await self.leave(request.room_id)
+            await people.forget(self._tx, request.requester_id)
 
     async def show_again(self, request: Request, to: Incoming) -> Request:
         """Shows where a person's own request stands, in answer to a message of theirs; from then on everything about
@@ -168,7 +198,7 @@ class Messages:
             request = await requests.save(self._tx, moved)
         on_page = request.from_page and request.state is State.AWAITING_CONFIRMATION
         link = await self._link(request) if on_page or request.state is State.AWAITING_LOG_IN else ""
-        text = self._texts.render(Template.OWN_STATUS, r=request, link=link)
+        text = (await self._to(request.requester_id)).render(Template.OWN_STATUS, r=request, link=link)
         content = message_content(text, to.event_id, thread=to.thread_root)
         purpose = f"status.{hashlib.sha256(to.event_id.encode()).hexdigest()[:16]}"
         await self._put(to.room_id, purpose, content, request)
@@ -176,12 +206,12 @@ class Messages:
 
     async def _link(self, request: Request) -> str:
         """A new link to the page, good for once; empty where there is no page."""
-        if self._page is None:
+        if self._pages.log_in is None:
             return ""
         secret = secrets.token_urlsafe(32)
         link = links.Link(request.id, request.requester_id)
         await links.add(self._tx, secret, link, self._now + LINK_MS)
-        return f"{self._page}/link/{secret}"
+        return f"{self._pages.log_in}/link/{secret}"
 
     async def leave(self, room_id: str) -> None:
         """Has the bot leave a room and forget it, once everything that was to be said there is sent."""
@@ -196,7 +226,7 @@ class Messages:
         Args:
             once_per: limits it to one answer of this kind for each value of this, instead of for each message.
         """
-        text = self._texts.render(template, **values)
+        text = (await self._in(to.room_id)).render(template, **values)
         content = message_content(text, to.event_id, thread=await self._thread_of(to))
         txn_id = self._txn_for(once_per or to.event_id, template)
         await self._put(to.room_id, f"reply.{template}", content, txn_id=txn_id)
@@ -230,7 +260,7 @@ class Messages:
             about: what somebody said in this room, in whose thread the message belongs.
         """
         thread = await self._thread_of(about) if about is not None else ""
-        content = message_content(self._texts.render(template, **values), thread=thread, mention=mention)
+        content = message_content((await self._in(room_id)).render(template, **values), thread=thread, mention=mention)
         await self._put(room_id, f"post.{template}", content, txn_id=self._txn_for(key, template))
 
     async def post_to_redact(self, room_id: str, template: Template, key: str, /, **values: Any) -> None:

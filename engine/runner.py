@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from engine.about import about
@@ -19,7 +20,7 @@ from engine.steps import Steps
 from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Backoff, Outage
-from removal.lifecycle import Event, NoChange, StepDone, StepFailed, StepStarted, TimePassed
+from removal.lifecycle import Event, NoChange, StepDone, StepFailed, StepStarted, TimePassed, decide
 from removal.plan import Kind, Step
 from removal.request import Failure, Request, State
 from storage import inbox, requests
@@ -105,6 +106,8 @@ class Runner:
 
     async def _look(self, tasks: asyncio.TaskGroup) -> float:
         """Starts what is due; returns the seconds until the next look."""
+        if self._units.unbroken.closing:
+            return LONGEST_NAP_MS / 1000
         now = self._units.clock()
         at_once, self._at_once = self._at_once, False
         async with self._units.database.transaction() as tx:
@@ -181,9 +184,15 @@ class Runner:
 
     async def _work(self, request: Request) -> None:
         request_id = request.id
-        # A person isn't told that it begins before it was looked whether it may.
-        if request.state is State.SCHEDULED and not await self._recheck(request):
-            return
+        if request.state is State.SCHEDULED:
+            # The clock first: the last look asks the homeserver many things, and would ask them again each second.
+            passed = TimePassed(self._synced_ts())
+            if decide(request, passed, self._units.clock()).refusal is NoChange.NOT_YET:
+                await asyncio.sleep(1)  # it is due, and the homeserver isn't heard yet
+                return
+            # A person isn't told that it begins before it was looked whether it may.
+            if not await self._recheck(request):
+                return
         early = False
         async with self._units.begin() as unit:
             if request.state is State.SCHEDULED:
@@ -194,19 +203,35 @@ class Runner:
             await asyncio.sleep(1)  # it is due, and the homeserver isn't heard yet
         while begun is not None:
             request, step = begun
-            watch = Stopwatch()
-            event = await self._attempt(request, step)
-            self._observe(step, watch.seconds(), not isinstance(event, StepFailed))
-            log.info("step %s ended after %.1f s", step, watch.seconds())
-            # One transaction for a step's end and the next one's start: no crash comes between the last look at the
-            # confirmation, which ends the snapshot, and the first step that changes something.
-            async with self._units.begin() as unit:
-                if event is not None:
-                    request = (await unit.apply(await unit.request(request_id), event)).request
-                later = event is not None and request.retry_ts is not None
-                begun = None if later else await self._begin(unit, request_id)
-            if isinstance(event, StepFailed):
-                log.warning("%s: step %s failed (%s): %s", request.reference, step, event.failure, event.cause)
+            async with self._turn(step):
+                event = await self._attempt(request, step)
+                if self._units.unbroken.closing and step is Step.SNAPSHOT:
+                    return  # at the next start the confirmation is looked at again, before the first change
+                begun = await self._ended(request, step, event)
+
+    @asynccontextmanager
+    async def _turn(self, step: Step) -> AsyncIterator[None]:
+        """A slot for a step and its record, which aren't broken off then. A step that only waits for the homeserver's
+        background work needs no slot, and can be broken off."""
+        if step in WAITS:
+            yield
+            return
+        async with self._slots, self._units.unbroken.piece():
+            yield
+
+    async def _ended(self, request: Request, step: Step, event: Event | None) -> tuple[Request, Step] | None:
+        """Stores a step's outcome, and that the next one is begun; None where there is none to do now."""
+        # One transaction: neither a crash nor a stop comes between the last look at the confirmation, which ends the
+        # snapshot, and the first step that changes something.
+        stopping = self._units.unbroken.closing and step is not Step.SNAPSHOT
+        async with self._units.begin() as unit:
+            if event is not None:
+                request = (await unit.apply(await unit.request(request.id), event)).request
+            later = event is not None and request.retry_ts is not None
+            begun = None if later or stopping else await self._begin(unit, request.id)
+        if isinstance(event, StepFailed):
+            log.warning("%s: step %s failed (%s): %s", request.reference, step, event.failure, event.cause)
+        return begun
 
     async def _begin(self, unit: UnitOfWork, request_id: int) -> tuple[Request, Step] | None:
         """Stores that the next step is begun; None where there is none to do now."""
@@ -219,11 +244,16 @@ class Runner:
         return (await unit.apply(request, StepStarted(record.step))).request, record.step
 
     async def _attempt(self, request: Request, step: Step) -> Event | None:
-        """Does a step; None where the check before the first change ended the request."""
+        """Does a step, and measures it; None where the check before the first change ended the request."""
+        watch = Stopwatch()
+        event = await self._try(request, step)
+        self._observe(step, watch.seconds(), not isinstance(event, StepFailed))
+        log.info("step %s ended after %.1f s", step, watch.seconds())
+        return event
+
+    async def _try(self, request: Request, step: Step) -> Event | None:
         try:
-            # A step that only waits for the homeserver's background work gives its slot to other requests.
-            async with contextlib.nullcontext() if step in WAITS else self._slots:
-                answer = await self._do(step, request)
+            answer = await self._do(step, request)
             self._outage.answered()
             if step is Step.SNAPSHOT and not await self._recheck(request):
                 return None

@@ -101,6 +101,19 @@ class OutboxSender:
                 timeout = None if next_try is None else max(0.05, next_try - loop_time)
                 seen = await self._units.wait_for_change(seen, timeout)
 
+    async def emptied(self) -> None:
+        """Waits until nothing is being sent, and nothing waits that could be sent now."""
+        seen = -1
+        while True:
+            now = asyncio.get_running_loop().time()
+            async with self._units.database.transaction(only_reading=True) as tx:
+                waiting = await outbox.heads(tx, self._units.clock())
+            possible = self._all_paused_until <= now and self._outage.seconds() <= 0
+            ready = possible and any(self._paused_until.get(each.room_id, 0.0) <= now for each in waiting)
+            if not self._busy and not ready:
+                return
+            seen = await self._units.wait_for_change(seen, 0.2)
+
     async def _deliver(self, message: Outgoing) -> None:
         about(reference(message.request_id) if message.request_id else "")
         try:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from engine.about import about
-from engine.messages import CurrentAdminRoom, Messages
+from engine.messages import CurrentAdminRoom, Messages, Pages
+from engine.unbroken import Unbroken
 from homeserver.client.clock import REFUSE_MS, HomeserverClock
 from removal import audit_action
 from removal.audit_action import AuditAction
@@ -36,7 +37,7 @@ from removal.lifecycle import (
 )
 from removal.plan import Kind
 from removal.request import Request, State
-from storage import audit, inbox, meta, requests
+from storage import audit, inbox, meta, people, requests
 from storage.database import Database, Transaction
 from texts import Texts
 
@@ -128,6 +129,7 @@ class UnitOfWork:
         if self.code_missing and by_moderator and isinstance(event, CONSENT) and not decision.refusal:
             decision = Decision(request, refusal=NoChange.CODE_MISSING)
         why = why or getattr(event, "because", "") or getattr(event, "cause", "")
+        why = self.messages.reason(why, request.target_id)
         if decision.refusal:
             if actor is not None:
                 await self.audit(
@@ -194,7 +196,7 @@ class UnitsOfWork:
         admin_room: CurrentAdminRoom,
         compared: HomeserverClock | None = None,
         observe: Callable[[Request, Request], None] | None = None,
-        page: str | None = None,
+        pages: Pages | None = None,
         *,
         code_wanted: bool = False,
     ) -> None:
@@ -203,20 +205,27 @@ class UnitsOfWork:
             clock: by which everything goes.
             compared: knows how far this machine's clock is from the homeserver's; None where nothing is compared.
             observe: told of each request's change (before, after) once it is committed.
-            page: the address of the page where people log in; None where there is none.
+            pages: what people can open in a browser.
             code_wanted: moderators confirm with a second factor.
         """
         self._code_wanted = code_wanted
         self._compared = compared
         self._observe = observe
-        self._page = page
+        self._pages = pages
         self.database = database
         self.texts = texts
         self.clock = clock
         self._admin_room = admin_room
         self.changed = asyncio.Condition()
+        self.unbroken = Unbroken()
+        """What is begun there is ended, even when the bot is told to stop."""
         self.changes = 0
         """Number of committed units; compared in `wait_for_change`, so that no change is missed."""
+
+    async def texts_for(self, user_id: str) -> Texts:
+        """The texts in the language that a person chose; where they chose none, in this installation's."""
+        async with self.database.transaction(only_reading=True) as tx:
+            return self.texts.speaking(await people.language_of(tx, user_id))
 
     @property
     def clock_wrong(self) -> bool:
@@ -242,10 +251,9 @@ class UnitsOfWork:
         """
         async with self.database.transaction() as tx:
             now = self.clock()
-            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._page)
-            unit = UnitOfWork(
-                tx, now, messages, clock_wrong=self.clock_wrong, code_missing=self._code_wanted and not coded
-            )
+            messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._pages)
+            code_missing = self._code_wanted and not coded
+            unit = UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong, code_missing=code_missing)
             yield unit
             if event is not None:
                 await inbox.handled(tx, event.event_id)

@@ -8,23 +8,21 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from engine.failures import Problem, classify, step_failed
 from engine.pace_keeper import PaceKeeper
 from engine.recorder import Recorder
 from engine.unit_of_work import UnitOfWork, UnitsOfWork
 from engine.wave_steps import ChangedMeanwhile, WaveSteps
-from engine.wave_unit import UnknownWave, WaveUnit
+from engine.wave_unit import UnknownWave, WaveUnit, request_for
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Outage
 from homeserver.client.pace import Pace
 from removal.audit_action import AuditAction
-from removal.facts import Facts
 from removal.lifecycle import Cancelled, Event, StepDone
-from removal.plan import Kind, Step, steps_for
-from removal.request import ACTING, Failure, Request, Rules, State, StepRecord, StepState
+from removal.plan import Step
+from removal.request import ACTING, Failure, Request, State, StepState
 from removal.wave import AT_WORK, ENDED, MemberState, Settled, Wave, WaveState
 from storage import requests, waves
 from storage.database import StorageError
@@ -115,11 +113,14 @@ class Job:
     async def _suspend_from(self, queue: asyncio.Queue[Request | None]) -> None:
         outcomes: set[asyncio.Task[None]] = set()
         while (request := await queue.get()) is not None:
-            event = await self._attempt(request, Step.SUSPEND)
-            # What is stored next needn't be awaited before the next one is suspended.
-            outcome = asyncio.ensure_future(self._suspended(request, event))
-            outcomes.add(outcome)
-            outcome.add_done_callback(outcomes.discard)
+            async with self._units.unbroken.piece():
+                event = await self._attempt(request, Step.SUSPEND)
+                # What is stored next needn't be awaited before the next one is suspended.
+                outcome = asyncio.ensure_future(self._suspended(request, event))
+                outcomes.add(outcome)
+                outcome.add_done_callback(outcomes.discard)
+                if self._units.unbroken.closing:
+                    await outcome
         await asyncio.gather(*outcomes)
 
     async def _suspended(self, request: Request, event: Event) -> None:
@@ -257,12 +258,16 @@ class Job:
                 # cancelled.
                 if _follows(request, step) is Step.DEACTIVATE:
                     await self._tools.steps.turns.take(request_id)
-                request, step = await self._recorder.next(request_id, event)
-                if step is None:
-                    break
-                event = await self._attempt(request, step)
-                if not isinstance(event, StepDone):
-                    log.warning("%s: step %s: %s", request.reference, step, getattr(event, "cause", event))
+                async with self._units.unbroken.piece():
+                    request, step = await self._recorder.next(request_id, event)
+                    if step is None:
+                        break
+                    event = await self._attempt(request, step)
+                    if not isinstance(event, StepDone):
+                        log.warning("%s: step %s: %s", request.reference, step, getattr(event, "cause", event))
+                    if self._units.unbroken.closing:
+                        await self._recorder.store(request_id, event)
+                        return 30.0
         except StorageError as error:
             log.error("R%s is stuck: %s", request_id, error)
             return 5.0
@@ -358,36 +363,6 @@ def _follows(request: Request, step: Step | None) -> Step | None:
     plan = request.plan
     at = plan.index(step) + 1
     return plan[at] if at < len(plan) else None
-
-
-def request_for(wave: Wave, member: Member, now: int) -> Request:
-    """The request of one account of a confirmed wave, its suspension begun. `now` in milliseconds since 1970."""
-    facts = member.detail.get("facts", {})
-    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
-    steps = [StepRecord(step) for step in steps_for(Kind.MODERATION, wave.options, in_wave=True)]
-    steps[0] = replace(steps[0], state=StepState.STARTED, attempts=1, started_ts=now)
-    return Request(
-        id=0,
-        kind=Kind.MODERATION,
-        requester_id=wave.requester_id,
-        target_id=member.user_id,
-        room_id=wave.room_id,
-        command_event_id=wave.command_event_id,
-        created_ts=now,
-        expires_ts=wave.expires_ts,
-        state=State.RUNNING,
-        options=wave.options,
-        rules=Rules(confirmed_by=wave.rules.confirmed_by, expires_after_ms=wave.rules.expires_after_ms),
-        facts=Facts(**known),
-        reason=wave.reason,
-        confirmer_id=wave.confirmer_id,
-        confirmed_ts=wave.confirmed_ts,
-        confirmation_event_id=wave.confirmation_event_id,
-        confirmer_trust=wave.confirmer_trust,
-        started_ts=now,
-        steps=tuple(steps),
-        wave_id=wave.id,
-    )
 
 
 @asynccontextmanager

@@ -9,8 +9,12 @@ from engine.announcements import YES_NO
 from engine.messages import message_content
 from engine.unit_of_work import UnitOfWork
 from removal.audit_action import AuditAction
+from removal.facts import Facts
+from removal.plan import Kind, steps_for
+from removal.request import Request, Rules, State, StepRecord, StepState
 from removal.wave import Confirmed, Event, NumberTyped, Wave, WaveDecision, WaveNoChange, decide
 from storage import outbox, waves
+from storage.waves import Member
 from texts import Template
 
 CARD = "wave."
@@ -153,3 +157,33 @@ class WaveUnit:
 
     async def _audit(self, action: AuditAction, wave: Wave, actor: str | None, why: str = "", **public: Any) -> None:
         await self._unit.audit(action, actor=actor, why=why, wave=wave.reference, **public)
+
+
+def request_for(wave: Wave, member: Member, now: int) -> Request:
+    """The request of one account of a confirmed wave, its suspension begun. `now` in milliseconds since 1970."""
+    facts = member.detail.get("facts", {})
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    steps = [StepRecord(step) for step in steps_for(Kind.MODERATION, wave.options, in_wave=True)]
+    steps[0] = replace(steps[0], state=StepState.STARTED, attempts=1, started_ts=now)
+    return Request(
+        id=0,
+        kind=Kind.MODERATION,
+        requester_id=wave.requester_id,
+        target_id=member.user_id,
+        room_id=wave.room_id,
+        command_event_id=wave.command_event_id,
+        created_ts=now,
+        expires_ts=wave.expires_ts,
+        state=State.RUNNING,
+        options=wave.options,
+        rules=Rules(confirmed_by=wave.rules.confirmed_by, expires_after_ms=wave.rules.expires_after_ms),
+        facts=Facts(**known),
+        reason=wave.reason,
+        confirmer_id=wave.confirmer_id,
+        confirmed_ts=wave.confirmed_ts,
+        confirmation_event_id=wave.confirmation_event_id,
+        confirmer_trust=wave.confirmer_trust,
+        started_ts=now,
+        steps=tuple(steps),
+        wave_id=wave.id,
+    )

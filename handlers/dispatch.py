@@ -19,6 +19,8 @@ from handlers.admin_room.policy_watch import PolicyWatch
 from handlers.context import Context
 from handlers.direct.gate import DirectGate
 from handlers.invites import Invites
+from homeserver.accounts.errors import OnlyInMas, SeveralOwners
+from homeserver.accounts.mas_tokens import CredentialsRefused
 from homeserver.client.api import BadAnswer, BadToken, Forbidden, HomeserverError, Refused
 from removal.audit_action import AuditAction
 from removal.incoming import Incoming
@@ -36,6 +38,10 @@ LONGEST_WAIT = 30.0
 """Seconds between attempts to handle an event while the homeserver can't be asked."""
 ODD_ANSWERS_FOR = 300.0
 """Seconds after which answers of the homeserver that can't be read are no passing trouble: others wait behind it."""
+ITS_OWN_AFTER = 60.0
+"""Seconds after which a fault or silence is no passing trouble, where the homeserver answers another question."""
+BEING_MADE_FOR = 10.0
+"""Seconds that MAS is given to tell the homeserver of a new account."""
 
 
 class Dispatcher:
@@ -80,8 +86,9 @@ class Dispatcher:
         wait, since = SHORTEST_WAIT, clock()
         try:
             while (event := await self._next_in(room_id)) is not None:
-                async with self._invite_slots if event.type == INVITE else self._slots:
-                    handled = await self._attempt(event, patient=clock() - since < ODD_ANSWERS_FOR)
+                slots = self._invite_slots if event.type == INVITE else self._slots
+                async with slots, self._context.units.unbroken.piece():
+                    handled = await self._attempt(event, waited=clock() - since)
                 if handled:
                     wait, since = SHORTEST_WAIT, clock()
                     continue
@@ -96,38 +103,56 @@ class Dispatcher:
             waiting = await inbox.pending(tx, 1, room_id=room_id)
         return waiting[0][1] if waiting else None
 
-    async def _attempt(self, event: Incoming, *, patient: bool) -> bool:
+    async def _attempt(self, event: Incoming, *, waited: float) -> bool:
         """Whether the event needs no further attempt.
 
         Args:
-            patient: answers that can't be read are taken for a passing trouble.
+            waited: seconds since the first attempt.
         """
         about("")  # the event before it may have been about another request
         try:
             return await self._handle(event)
-        except Refused as error:
-            if not isinstance(error, BadToken):
-                return await self._incident(event, error)
-            log.warning("event %s has to wait: the access token doesn't work: %s", event.event_id, error)
-            return False
         except HomeserverError as error:
-            if isinstance(error, BadAnswer) and not patient:
+            if not await self._passes(event, error, waited):
                 return await self._incident(event, error)
             log.warning("event %s has to wait: %s", event.event_id, error)
             return False
         except Exception as error:
             return await self._incident(event, error)
 
+    async def _passes(self, event: Incoming, error: HomeserverError, waited: float) -> bool:
+        """Whether an error is worth another attempt: all that is said in the room later waits behind it."""
+        if isinstance(error, Refused):
+            # Without a token that works nothing works. MAS's own is needed for accounts only, and a person mends it.
+            return isinstance(error, BadToken) and not isinstance(error, CredentialsRefused)
+        if isinstance(error, OnlyInMas):
+            return waited < BEING_MADE_FOR
+        if isinstance(error, BadAnswer) and waited >= ODD_ANSWERS_FOR:
+            return False
+        # An invitation has nobody waiting behind it.
+        if waited < ITS_OWN_AFTER or event.type == INVITE or isinstance(error, BadAnswer):
+            return True
+        try:
+            await self._context.authority.admin_room()
+        except HomeserverError:
+            return True  # it is away as a whole
+        return False
+
     async def _incident(self, event: Incoming, error: Exception) -> bool:
-        """Shows people a reference, logs the traceback, and marks the event as handled: it would fail again."""
-        incident = f"E-{secrets.token_hex(3).upper()}"
-        log.error("%s: event %s in %s", incident, event.event_id, event.room_id, exc_info=error)
+        """Says what is wrong where that is known, else a reference; logs it, and marks the event as handled: it would
+        fail again."""
+        incident, why = f"E-{secrets.token_hex(3).upper()}", _known(error)
+        if why:
+            log.error("%s: event %s in %s: %s", incident, event.event_id, event.room_id, error)
+        else:
+            log.error("%s: event %s in %s", incident, event.event_id, event.room_id, exc_info=error)
+        told = {"incident": incident, "why": why, "user": getattr(error, "user_id", "")}
         async with self._context.units.begin(event) as unit:
             if event.type == "m.room.message" and not isinstance(error, Forbidden):
-                await unit.messages.reply(event, Template.ERROR, incident=incident)
+                await unit.messages.reply(event, Template.ERROR, **told)
             elif event.type == "m.reaction" and not isinstance(error, Forbidden):
-                await unit.messages.post(event.room_id, Template.ERROR, event.event_id, about=event, incident=incident)
-            await unit.audit(AuditAction.INCIDENT, actor=event.sender, incident=incident)
+                await unit.messages.post(event.room_id, Template.ERROR, event.event_id, about=event, **told)
+            await unit.audit(AuditAction.INCIDENT, actor=event.sender, incident=incident, because=why)
         return True
 
     async def _handle(self, event: Incoming) -> bool:
@@ -145,3 +170,14 @@ class Dispatcher:
             self._policies.heard(event.room_id, event.type, event.state_key)
         async with self._context.units.begin(event):
             return True
+
+
+def _known(error: Exception) -> str:
+    """The words in `texts/` (group `trouble`) for an error that people should understand; empty for all others."""
+    if isinstance(error, CredentialsRefused):
+        return "mas_refuses"
+    if isinstance(error, OnlyInMas):
+        return "only_in_mas"
+    if isinstance(error, SeveralOwners):
+        return "several_owners"
+    return "" if isinstance(error, Refused | BadAnswer) or not isinstance(error, HomeserverError) else "lasting"

@@ -16,7 +16,7 @@ from removal.audit_action import AuditAction
 from removal.incoming import Incoming
 from removal.plan import Kind
 from storage import conversations, requests
-from texts import Template
+from texts import Template, plain
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +69,8 @@ class Invites:
     async def _direct(self, event: Incoming) -> None:
         refusal = await self._refusal(event)
         if refusal is not None:
-            async with self._context.units.begin() as unit:
-                why = unit.messages.words("declined", refusal, server=self._context.server_name)
+            texts = await self._context.units.texts_for(event.sender)
+            why = plain(str(texts.word("declined", refusal, server=self._context.server_name)))
             await self._client.leave(event.room_id, why)
             await self._audit(event, AuditAction.INVITE_DECLINED, refusal)
             return

@@ -15,7 +15,7 @@ from removal.plan import Kind, Options
 from removal.protection import Refusal, refuse_account, refuse_name, refuse_own
 from removal.request import ACTING, Failure, Request, State
 from storage import outbox, requests
-from texts import Template
+from texts import Template, own_reason
 
 DEPARTURE_MS = 30_000
 """How long a person's own removal waits at its beginning until the notice of it is sent."""
@@ -65,8 +65,7 @@ async def settle_if_changed(
     async with context.units.begin(event) as unit:
         request = await unit.request(request.id)
         if refusal is not None:
-            values = {"user": request.target_id, "server": context.server_name, "similar": [], "limit": 0}
-            await unit.apply(request, Cancelled(context.bot_id, unit.messages.words("refusal", refusal, **values)))
+            await unit.apply(request, Cancelled(context.bot_id, own_reason(refusal)))
             return True
         decision = await unit.apply(request, TargetChanged(changed))
         if request.kind is Kind.MODERATION and facts is not None and not decision.refusal:
@@ -130,7 +129,7 @@ class Recheck:
             return False
         async with self._context.units.begin() as unit:
             # Weeks may pass between the confirmation and the date: a person who lost the right meanwhile doesn't count.
-            decided = withdrawn or Cancelled(self._context.bot_id, unit.messages.sentence(Template.CONFIRMER_GONE))
+            decided = withdrawn or Cancelled(self._context.bot_id, own_reason(Template.CONFIRMER_GONE))
             await unit.apply(await unit.request(request.id), decided)
         return True
 

@@ -22,6 +22,8 @@ class Facts:
     media: int = 0
     admin: bool = False
     deactivated: bool = False
+    half_deactivated: bool = False
+    """Deactivated in the service that keeps log-ins or in the homeserver, and not in the other (yet)."""
     erased: bool = False
     suspended: bool = False
     locked: bool = False
@@ -38,5 +40,5 @@ def changed_meanwhile(shown: Facts, now: Facts) -> tuple[str, ...]:
     More rooms, another name or a new device don't alter what a removal is. A new right, an owner of another kind,
     or a removal that already happened do.
     """
-    watched = ("admin", "deactivated", "erased", "guest", "appservice", "locked")
+    watched = ("admin", "deactivated", "half_deactivated", "erased", "guest", "appservice", "locked")
     return tuple(name for name in watched if getattr(shown, name) != getattr(now, name))

@@ -90,7 +90,7 @@ def refuse_account(facts: Facts | None, options: Options, *, own: bool = False) 
         return Refusal.APPSERVICE
     if own and facts.guest:
         return Refusal.GUEST
-    if options.aim is Aim.REACTIVATE and not facts.deactivated:
+    if options.aim is Aim.REACTIVATE and not (facts.deactivated or facts.half_deactivated):
         return Refusal.NOT_DEACTIVATED
     if options.removes and facts.deactivated and facts.erased:
         return Refusal.ALREADY_ERASED

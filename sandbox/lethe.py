@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import shutil
@@ -15,17 +14,16 @@ from typing import Any
 
 import yaml
 
+from sandbox.prepared import ForkedBot, Prepared, die_with_parent
+
 PROJECT = Path(__file__).parent.parent
-
-
-def die_with_parent() -> None:
-    """In the new process: asks the kernel to end it with the one that started it (Linux, PR_SET_PDEATHSIG)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Lethe:
     """One bot with a data directory of its own. `start` returns once it syncs."""
+
+    prepared: Prepared | None = None
+    """Where set, bots are forked from it; else each is `python bot.py`."""
 
     def __init__(
         self, url: str, user_id: str, password: str, admin_room: str, *, stay: bool = False, **settings: Any
@@ -49,7 +47,7 @@ class Lethe:
         self.configure(**settings)
         self.environment: dict[str, str] = {}
         """Variables laid over this process's own, of which none that Lethe would read is passed on."""
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | ForkedBot | None = None
 
     def configure(self, **settings: Any) -> None:
         """Changes settings; they count from the next start."""
@@ -86,18 +84,25 @@ class Lethe:
             TimeoutError: it didn't say so in time.
         """
         before = len(self.log)
-        with self.log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "bot.py", "--config", str(self.config), *arguments,
-                cwd=PROJECT, stdout=log, stderr=log, start_new_session=self._stay,
-                preexec_fn=None if self._stay else die_with_parent,
-                env=self.environ(),
-            )  # fmt: skip
+        given = ["--config", str(self.config), *arguments]
+        if self.prepared is not None and not self._stay:
+            self._process = await self.prepared.start(given, self.log_file, self.environ())
+        else:
+            self._process = await self._execute(given)
         async with asyncio.timeout(timeout):
             while until not in self.log[before:]:
                 if self._process.returncode is not None:
                     raise RuntimeError(f"the bot ended with {self._process.returncode}:\n{self.log[before:]}")
                 await asyncio.sleep(0.02)
+
+    async def _execute(self, arguments: list[str]) -> asyncio.subprocess.Process:
+        with self.log_file.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "bot.py", *arguments,
+                cwd=PROJECT, stdout=log, stderr=log, start_new_session=self._stay,
+                preexec_fn=None if self._stay else die_with_parent,
+                env=self.environ(),
+            )  # fmt: skip
 
     def environ(self) -> dict[str, str]:
         """The environment that it gets."""
@@ -145,6 +150,12 @@ class Lethe:
             return 0
         async with asyncio.timeout(timeout):
             return await self._process.wait()
+
+    async def logged(self, words: str, since: int = 0, timeout: float = 30.0) -> None:
+        """Waits until its log says so, behind so many characters."""
+        async with asyncio.timeout(timeout):
+            while words not in self.log[since:]:  # noqa: ASYNC110 - another process' file
+                await asyncio.sleep(0.02)
 
     async def command(self, *arguments: str) -> tuple[int, str]:
         """Runs another command of bot.py, such as `check`; returns exit code and output."""

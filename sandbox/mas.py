@@ -76,6 +76,18 @@ class Mas(Protocol):
         """Locks an account, by hand."""
         ...
 
+    async def set_password(self, localpart: str, password: str) -> None:
+        """Gives an account a password, where people need one."""
+        ...
+
+    async def age_log_ins(self, seconds: int) -> None:
+        """Whoever logged in on its pages did it so much longer ago."""
+        ...
+
+    async def make_admin(self, localpart: str) -> None:
+        """Lets an account ask for the rights of a server admin, by hand."""
+        ...
+
 
 def synapse_config(url: str, secret: str) -> dict[str, Any]:
     """What makes a Synapse leave accounts to the MAS at this address."""
@@ -129,6 +141,10 @@ class StandInMas:
     def release(self) -> None:
         """The queue goes on."""
         self._loop.call_soon_threadsafe(self.service.open.set)
+
+    def change(self, localpart: str, **attributes: Any) -> None:
+        """Changes what is kept of an account, and tells nobody."""
+        self.service.records.things["users"][self._id(localpart)].update(attributes)
 
     def expire_tokens(self) -> None:
         """No token for the admin API is valid any more."""
@@ -212,6 +228,15 @@ class StandInMas:
     async def lock(self, localpart: str) -> None:
         self.service.records.things["users"][self._id(localpart)]["locked_at"] = "2026-01-01T00:00:00Z"
         await self._there(self.service.provision(self._id(localpart)))
+
+    async def set_password(self, localpart: str, password: str) -> None:
+        """Nobody needs one."""
+
+    async def age_log_ins(self, seconds: int) -> None:
+        self.service.log_in.age(seconds)
+
+    async def make_admin(self, localpart: str) -> None:
+        self.service.records.things["users"][self._id(localpart)]["admin"] = True
 
     def _id(self, localpart: str) -> str:
         found = self.service.records.by_name(localpart)

@@ -31,7 +31,8 @@ class MasScene(Scene):
         await self.mas.user(localpart, admin=admin)
         user_id = self.homeserver.user_id(localpart)
         self.tokens[user_id], self.devices[user_id] = await self.mas.log_in(localpart, admin=admin)
-        self.passwords[user_id] = ""
+        self.passwords[user_id] = secrets.token_urlsafe(12)
+        await self.mas.set_password(localpart, self.passwords[user_id])
         return user_id
 
     async def set_up(self, *, encrypted: bool = True, start: bool = True, stay: bool = False, **settings: Any) -> None:

@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from sandbox.mas_description import PATH, Exchange
+from sandbox.mas_log_in import LogIn
 from sandbox.mas_records import ENDS, KINDS, SESSIONS, Records, Token, errors, now, page, single
 
 ADMIN = "/api/admin/v1/"
@@ -64,10 +65,19 @@ class StandIn:
         """Whether the policy lets the client have `urn:mas:admin`."""
         self.faults: list[tuple[str, int]] = []
         """Pattern of `METHOD path` and status: the next request that fits is answered so, and the entry is used up."""
+        self.lost: list[str] = []
+        """Pattern of `METHOD path`: what fits is done, and its answer is lost on the way (504); used up as `faults`."""
+        self.without: set[str] = set()
+        """Lists that this MAS doesn't have, as an older one."""
+        self.away: list[str] = []
+        """Paths that the next request of each finds a proxy at, and nobody behind it."""
         self.asked: list[str] = []
         """Every request to the admin API, as `METHOD path`."""
         self.violations: list[str] = []
         """What didn't fit the published description."""
+        self.log_in = LogIn(
+            url + "/", self.records, self.tell, lambda owner: self.later(lambda: self._sync_devices(owner))
+        )
         self._jobs: set[asyncio.Task[None]] = set()
         self.session: aiohttp.ClientSession
 
@@ -76,15 +86,30 @@ class StandIn:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
         body = await request.read()
+        if request.path in self.away:
+            self.away.remove(request.path)
+            return web.Response(status=502, text="bad gateway")
         if request.path == "/.well-known/openid-configuration":
             return web.json_response(self._metadata())
         if request.path == "/oauth2/token":
+            form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            if form.get("grant_type") == "authorization_code":
+                return await self.log_in.token(form)
             return self._token(request, body)
+        if request.path == "/authorize":
+            return await self.log_in.page(request)
+        if request.path == "/oauth2/registration":
+            return self.log_in.register(json.loads(body))
+        if request.path == "/oauth2/revoke":
+            return self.log_in.revoke(body)
         if request.path == "/oauth2/introspect":
             return self._introspect(request, body)
-        if request.path.startswith(ADMIN):
+        if request.path == "/api/spec.json":
+            paths = [f"{ADMIN}{kind}" for kind in KINDS if kind not in self.without]
+            return web.json_response({"openapi": "3.1.0", "paths": {path: {} for path in paths}})
+        if request.path.startswith(ADMIN) and request.path.removeprefix(ADMIN).split("/")[0] not in self.without:
             return await self._admin(request, body)
-        return web.Response(status=404, text="not found")
+        return web.Response(status=404)
 
     def _metadata(self) -> dict[str, Any]:
         return {
@@ -92,8 +117,12 @@ class StandIn:
             "authorization_endpoint": self.url + "/authorize",
             "token_endpoint": self.url + "/oauth2/token",
             "introspection_endpoint": self.url + "/oauth2/introspect",
+            "registration_endpoint": self.url + "/oauth2/registration",
+            "revocation_endpoint": self.url + "/oauth2/revoke",
             "account_management_uri": self.url + "/account/",
             "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            "prompt_values_supported": ["none", "login", "create"],
         }
 
     def _token(self, request: web.BaseRequest, body: bytes) -> web.Response:
@@ -146,6 +175,9 @@ class StandIn:
             status, answer = await self._route(request, json.loads(body) if body else {})
         except Problem as problem:
             status, answer = problem.status, errors(problem.title)
+        for pattern in [each for each in self.lost if re.search(each, f"{request.method} {request.path}")]:
+            self.lost.remove(pattern)
+            return web.Response(status=504, text="the answer was lost")
         raw = b"" if status == 204 else json.dumps(answer).encode()
         if exchange is not None and (wrong := exchange.problem_of_answer(status, raw)):
             self.violations.append(f"the stand-in's own answer: {wrong}")
@@ -209,6 +241,10 @@ class StandIn:
             if (wanted := query.get(f"filter[{name}]")) is not None:
                 self._thing("users", wanted)
                 found = {i: each for i, each in found.items() if each.get(field) == wanted}
+        if (admin := query.get("filter[admin]")) is not None:
+            found = {i: each for i, each in found.items() if each["admin"] is (admin == "true")}
+        if (part := query.get("filter[search]")) is not None:
+            found = {i: each for i, each in found.items() if part.lower() in each["username"].lower()}
         if (address := query.get("filter[email]")) is not None:
             found = {i: each for i, each in found.items() if each["email"].lower() == address.lower()}
         if (status := query.get("filter[status]")) is not None:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox.lethe import die_with_parent
+from sandbox.prepared import die_with_parent
 from sandbox.synapse_process import end_process, free_port
 
 READY_WITHIN = 30.0
@@ -119,14 +119,37 @@ def _path(name: str) -> str:
     return found
 
 
-async def postgres(directory: Path) -> Program:
-    """A PostgreSQL of its own, not started yet, with an empty cluster in this directory.
+async def postgres(directory: Path, copied_from: Path | None = None) -> Program:
+    """A PostgreSQL of its own, not started yet, with an empty cluster in this directory, or a copy of another.
 
     Its superuser is `postgres`, without a password. Databases made with the template `template0` have the collation
     that Synapse demands (C).
+
+    Args:
+        copied_from: the directory of a cluster that isn't running.
     """
     user = POSTGRES_USER if os.geteuid() == 0 else None
     server = _path("postgres")
+    if copied_from is not None:
+        await asyncio.to_thread(_copy_cluster, copied_from, directory, user)
+    elif not directory.exists():  # noqa: ASYNC240 - takes no time
+        await _new_cluster(directory, user)
+    port = free_port()
+    # Nothing here has to outlive the machine, so it doesn't wait for the disk.
+    options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+    arguments = [server, "-D", str(directory), *(f"--{key}={value}" for key, value in options.items())]
+    log_file = directory.with_suffix(".log")
+    return Program(arguments, port, log_file, stop_signal=signal.SIGINT, user=user)
+
+
+def _copy_cluster(source: Path, directory: Path, user: str | None) -> None:
+    shutil.copytree(source, directory)
+    if user is not None:
+        for path in (directory, *directory.rglob("*")):
+            shutil.chown(path, user, user)
+
+
+async def _new_cluster(directory: Path, user: str | None) -> None:
     directory.mkdir()  # noqa: ASYNC240 - takes no time
     if user is not None:
         shutil.chown(directory, user, user)
@@ -142,12 +165,6 @@ async def postgres(directory: Path) -> Program:
     )
     if made.returncode:
         raise ProgramFailed(f"initdb: {made.stderr.decode(errors='replace')[-2000:]}")
-    port = free_port()
-    # Nothing here has to outlive the machine, so it doesn't wait for the disk.
-    options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
-    arguments = [server, "-D", str(directory), *(f"--{key}={value}" for key, value in options.items())]
-    log_file = directory.with_suffix(".log")
-    return Program(arguments, port, log_file, stop_signal=signal.SIGINT, user=user)
 
 
 def redis(directory: Path) -> Program:

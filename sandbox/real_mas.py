@@ -30,9 +30,9 @@ import aiohttp
 import yaml
 
 from sandbox.homeserver import CallFailed, Homeserver
-from sandbox.lethe import die_with_parent
 from sandbox.mas import MasAccess
 from sandbox.mas_records import ulid
+from sandbox.prepared import die_with_parent
 from sandbox.synapse_process import free_port, new_secret
 
 POSTGRES = "postgres"
@@ -81,11 +81,11 @@ class RealMas:
         settings = yaml.safe_load(generated)
         settings.update(self._settings(homeserver))
         self._config.write_text(yaml.safe_dump(settings))
-        log = (self._directory / "mas.log").open("ab")
-        self._server = subprocess.Popen(  # noqa: ASYNC220 - it outlives this event loop
-            [self._program, "--config", self._config, "server"],
-            stdout=log, stderr=log, cwd=self._directory, preexec_fn=die_with_parent,
-        )  # fmt: skip
+        with (self._directory / "mas.log").open("ab") as log:
+            self._server = subprocess.Popen(  # noqa: ASYNC220 - it outlives this event loop
+                [self._program, "--config", self._config, "server"],
+                stdout=log, stderr=log, cwd=self._directory, preexec_fn=die_with_parent,
+            )  # fmt: skip
         async with asyncio.timeout(60), aiohttp.ClientSession() as session:
             while True:
                 if self._server.poll() is not None:
@@ -116,7 +116,11 @@ class RealMas:
             "client_auth_method": "client_secret_basic",
             "client_secret": self.access.client_secret,
         }
-        policy: dict[str, Any] = {"data": {"admin_clients": [self.access.client_id]}}
+        # The page is at an address without https in the tests.
+        registration = {"allow_insecure_uris": True}
+        policy: dict[str, Any] = {
+            "data": {"admin_clients": [self.access.client_id], "client_registration": registration}
+        }
         settings: dict[str, Any] = {
             "http": {"public_base": self.access.url + "/", "listeners": [listener]},
             "database": {"uri": f"postgresql://{POSTGRES}@127.0.0.1:{self._database_port}/postgres"},
@@ -256,6 +260,18 @@ class RealMas:
     async def lock(self, localpart: str) -> None:
         await self._admin("POST", f"users/{await self._id(localpart)}/lock")
 
+    async def set_password(self, localpart: str, password: str) -> None:
+        body = {"password": password, "skip_password_check": True}
+        await self._admin("POST", f"users/{await self._id(localpart)}/set-password", body)
+
+    async def age_log_ins(self, seconds: int) -> None:
+        await self._sql(
+            f"UPDATE user_session_authentications SET created_at = created_at - interval '{seconds} seconds'"
+        )
+
+    async def make_admin(self, localpart: str) -> None:
+        await self._admin("POST", f"users/{await self._id(localpart)}/set-admin", {"admin": True})
+
     # --- inside ---
 
     async def _id(self, localpart: str) -> str:
@@ -266,6 +282,8 @@ class RealMas:
             for _ in range(2):
                 headers = {"Authorization": f"Bearer {self._token or 'none'}"}
                 async with session.request(method, f"/api/admin/v1/{path}", json=body, headers=headers) as answer:
+                    if answer.status == 204:
+                        return {}
                     if answer.status != 401:
                         if answer.status >= 300:
                             raise MasFailed(f"{method} {path}: {answer.status} {await answer.text()}\n{self._log()}")

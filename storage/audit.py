@@ -144,6 +144,28 @@ async def find(
     return [_row(row) for row in rows]
 
 
+async def has_begun(tx: Transaction, action: AuditAction, actor: str, event_id: str) -> bool:
+    """Whether there is a row of this kind about what somebody asked for in this event."""
+    row = await tx.one(
+        "SELECT 1 FROM audit WHERE actor = ? AND action = ? AND json_extract(public, '$.event_id') = ? LIMIT 1",
+        actor,
+        action,
+        event_id,
+    )
+    return row is not None
+
+
+async def commands_since(tx: Transaction, action: AuditAction, actor: str, since_ts: int) -> list[str]:
+    """The commands (the public field `command`) of somebody's rows of this kind since then."""
+    rows = await tx.all(
+        "SELECT json_extract(public, '$.command') AS command FROM audit WHERE actor = ? AND action = ? AND ts >= ?",
+        actor,
+        action,
+        since_ts,
+    )
+    return [str(row["command"]) for row in rows]
+
+
 async def _select(tx: Transaction, what: str, filters: list[tuple[str, object]], order: str, limit: int) -> list[Row]:
     where = " AND ".join(each for each, _ in filters) or "1 = 1"
     sql = f"SELECT {what} FROM audit WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608 - constants only

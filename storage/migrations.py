@@ -141,7 +141,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE log_ins (device_id TEXT PRIMARY KEY, user_id TEXT, begun_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX log_ins_begun ON log_ins (begun_ts);
     """,
-    # 5: cards of what was reported, and of policy lists' rules; and which of these were seen, by where they came from
+    # 5: the language that a person chose
+    """
+    CREATE TABLE people (user_id TEXT PRIMARY KEY, language TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+    # 6: cards of what was reported, and of policy lists' rules; and which of these were seen, by where they came from
     """
     CREATE TABLE alerts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -153,7 +157,17 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX alerts_open ON alerts (open, id) WHERE open = 1;
     CREATE TABLE alerts_seen (source TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (source, key)) STRICT, WITHOUT ROWID;
     """,
-    # 6: moderators' second factors (the seed is encrypted), and what waits for a code of whom
+    # 7: where people want their receipt by e-mail, until it is sent
+    """
+    CREATE TABLE receipts (
+        request_id INTEGER PRIMARY KEY,
+        address TEXT NOT NULL,
+        language TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        next_ts INTEGER NOT NULL
+    ) STRICT;
+    """,
+    # 8: moderators' second factors (the seed is encrypted), and what waits for a code of whom
     """
     CREATE TABLE second_factors (
         user_id TEXT PRIMARY KEY,

@@ -22,8 +22,11 @@ class Visit:
     """A hash of the `state` of the log-in that is under way at somebody else's."""
     verifier: str = ""
     """That log-in's PKCE verifier, where it is one of OAuth 2."""
+    nonce: str = ""
     device_id: str = ""
     """The device that this log-in makes."""
+    went_ts: int = 0
+    """When the browser went there."""
     user_id: str | None = None
     """Who logged in."""
 
@@ -55,7 +58,7 @@ async def take_state(tx: Transaction, secret: str, state: str, now: int) -> Visi
     visit = await get(tx, secret, now)
     if visit is None or not visit.state or visit.state != hashed(state):
         return None
-    await save(tx, secret, replace(visit, state="", verifier="", device_id=""))
+    await save(tx, secret, replace(visit, state="", verifier="", nonce="", device_id="", went_ts=0))
     return visit
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
+import pytest
 import pytest_asyncio
 
 from sandbox.client import Person
 from sandbox.homeserver import Homeserver
+from sandbox.lethe import Lethe
+from sandbox.prepared import Prepared
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,24 @@ class People:
             await person.close()
 
 
+@pytest.fixture(scope="session")
+def prepared() -> Iterator[None]:
+    """Bots are forked from a process that has imported everything: importing takes most of a start."""
+    Lethe.prepared = Prepared()
+    yield
+    Lethe.prepared.close()
+    Lethe.prepared = None
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def homeserver() -> AsyncIterator[Homeserver]:
+async def homeserver(prepared: None) -> AsyncIterator[Homeserver]:
     """A Synapse shared by all tests of this worker. Not to be stopped or restarted: see `fresh_homeserver`."""
     async with Homeserver() as running:
         yield running
 
 
 @pytest_asyncio.fixture
-async def fresh_homeserver() -> AsyncIterator[Callable[..., Awaitable[Homeserver]]]:
+async def fresh_homeserver(prepared: None) -> AsyncIterator[Callable[..., Awaitable[Homeserver]]]:
     """Makes and starts a Synapse of the test's own (arguments as for `Homeserver`), free to be killed."""
     made: list[Homeserver] = []
 

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from babel import Locale
 from inscriptis import get_text
 from inscriptis.css_profiles import RELAXED_CSS_PROFILE as DEFAULT_CSS
 from inscriptis.html_properties import Display
@@ -25,6 +26,8 @@ from markupsafe import Markup, escape
 
 from removal.ids import reference
 from removal.lifecycle import can_close
+from removal.protection import Refusal
+from removal.request import Request
 from texts.catalogue import Catalogue, known_languages
 from texts.catalogue import UnknownLanguage as UnknownLanguage
 from texts.formats import Formats
@@ -100,7 +103,9 @@ class Texts:
         Raises:
             UnknownLanguage: there is no catalogue for it.
         """
+        self.language, self._prefix = language, prefix
         catalogue = Catalogue(FOLDER / "locale", language, SOURCE)
+        self._isolates = catalogue.locale.text_direction == "rtl"
         formats = Formats(catalogue.locale, catalogue.gettext)
         self._environment = Environment(
             loader=FileSystemLoader(FOLDER / SOURCE),
@@ -118,10 +123,10 @@ class Texts:
         self._environment.newstyle_gettext = True  # type: ignore[attr-defined] # the extension adds it
 
         def gettext(message: str, /, **values: Any) -> Markup:
-            return _filled(catalogue.gettext(message), values)
+            return self._filled(catalogue.gettext(message), values)
 
         def ngettext(singular: str, plural: str, count: int, /, **values: Any) -> Markup:
-            return _filled(catalogue.ngettext(singular, plural, count), values)
+            return self._filled(catalogue.ngettext(singular, plural, count), values)
 
         self._environment.filters.update(
             code=_code, quoted=_quoted, sentence=_sentence, short=_short, whole=_whole,
@@ -131,9 +136,44 @@ class Texts:
         )  # fmt: skip
         self._environment.globals.update(
             gettext=gettext, ngettext=ngettext, word=self.word, words=self.words, prefix=prefix, ref=reference,
-            can_close=can_close, language=language.replace("_", "-"),
+            can_close=can_close, language=language.replace("_", "-"), because=self._because,
+            language_name=lambda name, itself=False: called(name, name if itself else language),
+            other_languages=tuple(name for name in languages() if name != language),
             direction=Markup('dir="{}"').format(catalogue.locale.text_direction),
         )  # fmt: skip
+
+    def speaking(self, language: str | None) -> Texts:
+        """The same in another language; in this one where there is no such language."""
+        return texts_in(language, self._prefix) if language in languages() and language is not None else self
+
+    def _filled(self, message: str, values: dict[str, Any]) -> Markup:
+        """A sentence of ours, or its translation, with strangers' values in it.
+
+        In a language that is written from right to left, a value may be written the other way, and must not take the
+        sentence around it along (Unicode Standard Annex 9, isolates).
+        """
+        shown = {name: _finalize(value) for name, value in values.items()}
+        if self._isolates:
+            shown = {name: _isolated(value) if isinstance(value, str) else value for name, value in shown.items()}
+        return Markup(message) % shown  # noqa: S704 - ours
+
+    def _because(self, request: Request) -> Markup:
+        """Why a request ended: a person's words, or ours in this language, where it holds which (`own_reason`)."""
+        return self.reason(request.ended_because, request.target_id)
+
+    def reason(self, because: str, user_id: str) -> Markup:
+        """A reason to read: a person's words as they are; for what `own_reason` made, the words of this language.
+
+        Args:
+            user_id: whom it is about.
+        """
+        found = _OURS.fullmatch(because)
+        if found is None:
+            return _whole(because)
+        if found["refusal"]:
+            server = user_id.partition(":")[2]
+            return self.word("refusal", found["refusal"], user=user_id, server=server, similar=[], limit=0)
+        return escape(self.render(Template(found["template"])).body)
 
     def word(self, group: Group, key: str | Enum, /, **values: Any) -> Markup:
         """The words for one value of an enumeration, e.g. `word("refusal", "server_admin", user=…)`.
@@ -192,6 +232,36 @@ def languages() -> tuple[str, ...]:
 
 
 @cache
+def language_called(typed: str) -> str | None:
+    """The language that somebody means: by its code, or by its name in any of the languages; None for another."""
+    wanted = typed.strip().casefold().replace("-", "_")
+    for language in languages():
+        names = {language, *(called(language, speaker).casefold() for speaker in languages())}
+        if wanted in names or wanted.partition("_")[0] == language:
+            return language
+    return None
+
+
+def called(language: str, speaker: str) -> str:
+    """What a language is called in another, or in itself."""
+    return str(Locale.parse(language).get_display_name(speaker))
+
+
+def own_reason(what: Template | Refusal) -> str:
+    """A reason of ours for the end of a request, which everybody reads in their own language: see `Texts.reason`."""
+    return f"our words: {'refusal.' if isinstance(what, Refusal) else ''}{what.value}"
+
+
+_REASONS = (Template.CONFIRMER_GONE, Template.OWN_THIRD_PERSON)
+_OURS = re.compile(f"our words: (refusal\\.(?P<refusal>{'|'.join(Refusal)})|(?P<template>{'|'.join(_REASONS)}))")
+
+
+def is_own_reason(because: str) -> bool:
+    """Whether `own_reason` made it."""
+    return _OURS.fullmatch(because) is not None
+
+
+@cache
 def texts_in(language: str, prefix: str) -> Texts:
     """The texts of a language; the same object for the same arguments. Raises: UnknownLanguage."""
     return Texts(language, prefix)
@@ -215,9 +285,8 @@ def _finalize(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def _filled(message: str, values: dict[str, Any]) -> Markup:
-    """A sentence of ours, or its translation, with strangers' values in it."""
-    return Markup(message) % {name: _finalize(value) for name, value in values.items()}  # noqa: S704 - ours
+def _isolated(value: str) -> Markup:
+    return Markup("\u2068{}\u2069").format(value)
 
 
 def _listed(formats: Formats, values: Iterable[Any]) -> Markup:

@@ -48,16 +48,19 @@ class Template(StrEnum):
     OWN_HELP = "own_help"
     OWN_HINT = "own_hint"
     OWN_HOW = "own_how"
+    OWN_LANGUAGE = "own_language"
     OWN_NO_REQUEST = "own_no_request"
     OWN_NOT_ALONE = "own_not_alone"
     OWN_NOTICE = "own_notice"
     OWN_OUTCOME = "own_outcome"
+    OWN_RECEIPT = "own_receipt"
     OWN_STATUS = "own_status"
     OWN_THIRD_PERSON = "own_third_person"
     OWN_UNKNOWN_COMMAND = "own_unknown_command"
     PROMPT_LEFT_BEHIND = "prompt_left_behind"
     PING = "ping"
     RECEIPT = "receipt"
+    RECEIPT_MAIL = "receipt_mail"
     REFUSAL = "refusal"
     REFUSE_HOW = "refuse_how"
     REQUESTS = "requests"
@@ -111,6 +114,7 @@ Group = Literal[
     "details",
     "handover_problem",
     "init",
+    "mail",
     "media",
     "not_changed",
     "option",
@@ -136,5 +140,6 @@ Group = Literal[
     "step_state",
     "threepid",
     "topic",
+    "trouble",
 ]
 """Each names a file in texts/en/words/, without its ending: the words for the values of one enumeration."""

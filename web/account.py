@@ -15,11 +15,12 @@ from handlers.context import Context
 from handlers.direct import opening
 from handlers.direct.room import NO_ROOM
 from handlers.recheck import settle_if_changed
+from removal.addresses import email_address
 from removal.audit_action import AuditAction
 from removal.lifecycle import Answered, Cancelled, ConfirmedByLogIn, NoChange, can_cancel
 from removal.protection import Refusal
-from removal.request import UNCONFIRMED, Question, Request, State
-from storage import requests
+from removal.request import OPEN, UNCONFIRMED, Question, Request, State
+from storage import people, receipts, requests
 from texts import Page
 from web.asking import Asking, Problem
 
@@ -37,8 +38,16 @@ class Account:
         if request is None or request.state is State.ASKING:
             return await self._options(asking, user_id, request)
         if request.state in UNCONFIRMED:
-            return asking.show(Page.CONFIRM, r=request, shown=_shown(request))
-        return asking.show(Page.STATUS, r=request, can_cancel=can_cancel(request))
+            return asking.show(Page.CONFIRM, r=request, shown=_shown(request), mail=self._mail)
+        async with asking.units.database.transaction(only_reading=True) as tx:
+            wanted = await receipts.is_wanted(tx, request.id)
+        mail = self._mail and request.state in OPEN
+        return asking.show(Page.STATUS, r=request, can_cancel=can_cancel(request), mail=mail, wanted=wanted)
+
+    @property
+    def _mail(self) -> bool:
+        """Whether the receipt can go out by e-mail."""
+        return self._context.settings.receipt.smtp.given
 
     async def _request(self, asking: Asking) -> Request | None:
         """The person's open request, else the one that this visit is about."""
@@ -92,6 +101,7 @@ class Account:
         request = opening.new_request(self._context, user_id, chosen, facts, room_id=room_id, from_page=True)
         async with asking.units.begin() as unit:
             already = await opening.open_request(unit.tx, user_id)  # in another window, meanwhile
+            await people.choose_language(unit.tx, user_id, asking.texts.language, unless_chosen=True)
             return already or await unit.open(request, trust="log_in")
 
     async def confirm(self, asking: Asking) -> web.Response:
@@ -101,6 +111,7 @@ class Account:
         request = await self._request(asking)
         if request is None or request.state not in UNCONFIRMED or form.get("shown") != _shown(request):
             return asking.go("/account")  # which shows what is true now
+        address = _address(form)
         await asking.keep(replace(visit, request_id=request.id))
         if await settle_if_changed(self._context, request):
             return asking.go("/account")
@@ -109,8 +120,22 @@ class Account:
             if form.get("shown") != _shown(request):
                 return asking.go("/account")
             decision = await unit.apply(request, ConfirmedByLogIn(user_id, unit.now), actor=user_id)
+            if address and self._mail and not decision.refusal:
+                await receipts.want(unit.tx, request.id, address, asking.texts.language)
         if decision.refusal is NoChange.CLOCK_WRONG:
             raise Problem("clock_wrong", 503, back="/account")
+        return asking.go("/account")
+
+    async def receipt(self, asking: Asking) -> web.Response:
+        """Where the receipt goes by e-mail; nowhere, where nothing was typed."""
+        form = await asking.form()
+        address, request = _address(form), await self._request(asking)
+        if request is not None:
+            async with asking.units.begin() as unit:
+                if not address:
+                    await receipts.forget(unit.tx, request.id)
+                elif self._mail and (await unit.request(request.id)).state in OPEN:
+                    await receipts.want(unit.tx, request.id, address, asking.texts.language)
         return asking.go("/account")
 
     async def cancel(self, asking: Asking) -> web.Response:
@@ -136,6 +161,17 @@ def _said(form: dict[str, str], question: Question) -> bool:
     if form.get(question) not in ("yes", "no"):
         raise Problem("not_chosen", back="/account")
     return form[question] == "yes"
+
+
+def _address(form: dict[str, str]) -> str:
+    """The e-mail address that was typed, empty where none was. Raises: Problem: it can't be one."""
+    typed = form.get("mail", "").strip()
+    if not typed:
+        return ""
+    address = email_address(typed)
+    if address is None:
+        raise Problem("no_address", back="/account")
+    return address
 
 
 def _shown(request: Request) -> str:

@@ -50,6 +50,11 @@ class Place:
         """What the settings say."""
         return cls(settings.self_service.web.public_url or "", settings.homeserver.server_name)
 
+    @property
+    def return_to(self) -> str:
+        """Where browsers come back from a log-in at somebody else's."""
+        return f"{self.public_url}/return"
+
     def path(self, path: str) -> str:
         """A path of the page, behind the part of `public_url` that belongs to all of them."""
         return urlsplit(self.public_url).path + path

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 
 from aiohttp import web
 
+from homeserver.accounts.oauth import Attempt
 from homeserver.client.api import RateLimited, Refused
 from removal.ids import InvalidUserID, UserID
 from storage import links, visits
@@ -15,7 +15,7 @@ from storage.visits import Visit
 from texts import Page
 from web.asking import VISIT_MS, Asking, Problem
 from web.limits import Limits
-from web.proving import Proving
+from web.proving import NotAnew, Proving
 
 LONGEST = 512
 """Characters that a name or a password may have here; Synapse takes passwords of 512."""
@@ -101,10 +101,12 @@ class LogIn:
             raise Problem("not_found", 404)
         if not self._limits.log_in(asking.http):
             raise Problem("too_many_log_ins", 429)
-        state = secrets.token_urlsafe(32)
-        await asking.keep(replace(visit, state=hashed(state)))
-        to = await self._proving.sso_address(provider.id, f"{asking.place.public_url}/return?state={state}")
-        return web.Response(status=303, headers={"Location": to})
+        away = await self._proving.begin(provider.id, asking.place.return_to)
+        went = replace(visit, state=hashed(away.state), went_ts=asking.units.clock())
+        if (attempt := away.attempt) is not None:
+            went = replace(went, verifier=attempt.verifier, nonce=attempt.nonce, device_id=attempt.device_id)
+        await asking.keep(went)
+        return web.Response(status=303, headers={"Location": away.to})
 
     async def back(self, asking: Asking) -> web.Response:
         """The browser comes back from single sign-on. Only the one that went, and once."""
@@ -114,10 +116,19 @@ class LogIn:
             visit = await visits.take_state(tx, asking.secret, query.get("state", ""), asking.units.clock())
         if visit is None:
             raise Problem("foreign_state", 403)
-        token = query.get("loginToken", "")
-        if not token:
+        answer = query.get("code" if visit.verifier else "loginToken", "")
+        if not answer:
             raise Problem("log_in_failed", 403, back="/log-in")
-        return await self._by_token(asking, token)
+        if not visit.verifier:
+            return await self._by_token(asking, answer)
+        attempt = Attempt(visit.device_id, visit.verifier, visit.nonce)
+        try:
+            user_id = await self._proving.by_code(answer, attempt, visit.went_ts, asking.place.return_to)
+        except NotAnew:
+            raise Problem("not_anew", 403, back="/log-in") from None
+        except Refused:
+            raise Problem("log_in_failed", 403, back="/log-in") from None
+        return await self._logged_in(asking, user_id)
 
     async def again(self, asking: Asking) -> web.Response:
         """The wait that the homeserver asked for is over."""

@@ -35,6 +35,8 @@ LARGEST = 16_384
 """Bytes that a form may have."""
 PATIENCE = 60.0
 """Seconds for one answer, the homeserver's included."""
+SHUTDOWN = 1.0
+"""Seconds that an answer under way gets when the bot is told to stop."""
 STYLE = Path(__file__).with_name("style.css")
 HEADERS = {
     "Cache-Control": "no-store",
@@ -75,6 +77,7 @@ class PageServer:
             ("GET", "/account"): account.show,
             ("POST", "/account/options"): account.choose,
             ("POST", "/account/confirm"): account.confirm,
+            ("POST", "/account/receipt"): account.receipt,
             ("POST", "/account/cancel"): account.cancel,
             ("POST", "/leave"): log_in.leave,
             ("GET", "/style.css"): self._css,
@@ -91,7 +94,7 @@ class PageServer:
         application.on_response_prepare.append(_with_headers)
         for (method, path), handler in self._routes.items():
             application.router.add_route(method, path, self._for(handler))
-        runner = web.AppRunner(application, access_log=None)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from config import VERSION
 from handlers.command import Argument, Command, Kind, Option
 from handlers.context import Context, ModeratorCommand
 from homeserver.client.api import NotFound
@@ -14,6 +13,7 @@ from removal.ids import UserID
 from removal.protection import Refusal
 from storage import requests
 from texts import Template
+from version import VERSION
 
 ROOMS_SHOWN = 50
 NAMED = 20

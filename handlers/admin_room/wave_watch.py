@@ -168,7 +168,7 @@ class WaveWatch:
         """
         context = self._context
         around = context.authority.surroundings(await context.authority.admin_room())
-        admins = await self._finder.admins()
+        admins = await self._accounts.server_admins()  # those whom MAS alone knows among them
         after, ended = "", False
         while not ended:
             async with context.units.begin(quiet=True) as unit:

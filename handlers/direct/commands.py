@@ -6,7 +6,7 @@ from handlers import second_factor
 from handlers.command import Argument, Command, Kind, Option
 from handlers.command_set import Commands
 from handlers.context import DirectCommand
-from handlers.direct import deactivate, mydata, requests
+from handlers.direct import deactivate, language, mydata, receipt, requests
 
 REFERENCE = Argument("reference", Kind.REFERENCE, required=False)
 
@@ -36,7 +36,9 @@ def for_direct_messages(prefix: str) -> Commands[DirectCommand]:
                 Command("handover", arguments=(Argument("room", Kind.ROOM), Argument("user", Kind.USER))),
                 requests.hand_over,
             ),
+            (Command("receipt", arguments=(Argument("address", Kind.WORD, required=False),)), receipt.by_mail),
             (Command("mydata"), mydata.ask),
             (Command("totp"), second_factor.begin),
+            (Command("language", arguments=(Argument("language", Kind.WORD, required=False),)), language.choose),
         ),
     )

@@ -21,7 +21,7 @@ from removal.lifecycle import Cancelled
 from removal.plan import Kind
 from removal.request import UNCONFIRMED, WAITING
 from storage import conversations, requests
-from texts import Template
+from texts import Template, own_reason
 
 SAID_PER_MINUTE = 20
 """More messages and reactions of one person aren't heard; those that stop a removal are counted apart."""
@@ -72,7 +72,7 @@ class DirectGate:
             async with self._context.units.begin(event) as unit:
                 await unit.messages.reply(event, shut, trust=event.trust.value)
             return True
-        asks = asks_for_removal(message, self._context.units.texts)
+        asks = asks_for_removal(message, await self._context.units.texts_for(event.sender))
         if message.command is not None and (self._commands.knows(message.command) or not asks):
             found = await self._commands.understood(self._context, event, message)
             if found is not None:
@@ -118,9 +118,7 @@ class DirectGate:
             await unit.messages.post(event.room_id, Template.OWN_NOT_ALONE, event.room_id, mention=user_id)
             for request in await requests.open_for(unit.tx, user_id):
                 if request.kind is Kind.OWN and request.room_id == event.room_id and request.state in STOPPABLE:
-                    await unit.apply(
-                        request, Cancelled(self._context.bot_id, unit.messages.sentence(Template.OWN_THIRD_PERSON))
-                    )
+                    await unit.apply(request, Cancelled(self._context.bot_id, own_reason(Template.OWN_THIRD_PERSON)))
             await unit.messages.leave(event.room_id)
             await unit.audit(AuditAction.CONVERSATION_STOPPED, actor=event.sender, target=user_id)
         return True

@@ -83,7 +83,8 @@ class DirectRoomFinder:
             account = await self._context.accounts.user(user_id)
             if account is None or account.deactivated:
                 return None
-            name = self._context.units.texts.word("own_room", "name", reference=request.reference)
+            texts = await self._context.units.texts_for(user_id)
+            name = texts.word("own_room", "name", reference=request.reference)
             room_id = await self._client.open_direct(user_id, str(name))
             log.info("%s: opened the direct message %s", request.reference, room_id)
         async with self._context.units.begin() as unit:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from homeserver.accounts.detection import AuthService
 from homeserver.accounts.models import (
     AccountData,
     Media,
@@ -34,8 +35,18 @@ class AccountBackend(Protocol):
         ...
 
     @property
+    def token_checks_kept(self) -> int:
+        """So many seconds the homeserver believes what it heard of a token in use. 0: a lock counts at once."""
+        ...
+
+    @property
     def calls(self) -> Mapping[Step, tuple[str, ...]]:
         """Step → the requests it makes, as `METHOD path` with `{parameters}`."""
+        ...
+
+    @property
+    def service(self) -> AuthService | None:
+        """The service beside the homeserver that keeps the accounts and logs people in; None where there is none."""
         ...
 
     async def is_admin(self) -> bool:
@@ -69,7 +80,15 @@ class AccountBackend(Protocol):
         ...
 
     async def owner_of(self, medium: str, address: str) -> str | None:
-        """The Matrix ID of the account that has this third-party id (`email`, `msisdn`), None where none has."""
+        """The Matrix ID of the account that has this third-party id (`email`, `msisdn`), None where none has.
+
+        Raises:
+            errors.SeveralOwners: more than one has it.
+        """
+        ...
+
+    async def server_admins(self) -> frozenset[str]:
+        """Every server admin, and whoever may become one by asking. None of them is ever a target."""
         ...
 
     async def reports_against(self, user_id: str) -> int:
@@ -137,7 +156,11 @@ class AccountBackend(Protocol):
         """Sets or clears the suspension."""
         ...
 
-    async def end_device(self, user_id: str, device_id: str) -> None:
+    async def has_session(self, user_id: str, device_id: str) -> bool:
+        """Whether the account has a session of this device, wherever sessions are kept."""
+        ...
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
         """Ends one of the account's sessions; one that isn't there is no error."""
         ...
 

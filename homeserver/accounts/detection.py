@@ -15,6 +15,25 @@ class AuthService:
     """Its address, as it names itself."""
     token_endpoint: str
     """Where tokens are had."""
+    authorization_endpoint: str = ""
+    """Where browsers log in; empty where they can't."""
+    registration_endpoint: str = ""
+    """Where programs make themselves known; empty where they can't."""
+    revocation_endpoint: str = ""
+    """Where tokens are ended; empty where they can't be."""
+    account_management_uri: str = ""
+    """Where people look after their accounts; empty where there is no such page."""
+    stable: bool = True
+    """Whether the homeserver knows the specification's names, and not only those of its drafts."""
+
+    @property
+    def deactivation_page(self) -> str | None:
+        """Where people can deactivate their account by themselves, None where there is no such page.
+
+        Source: Matrix client-server API, "OAuth 2.0 API", account management.
+        """
+        uri = self.account_management_uri
+        return f"{uri}{'&' if '?' in uri else '?'}action=org.matrix.account_deactivate" if uri else None
 
 
 async def auth_service(api: Api) -> AuthService | None:
@@ -38,8 +57,13 @@ async def auth_service(api: Api) -> AuthService | None:
         issuer = answer.get("issuer")
         if not isinstance(issuer, str):
             raise BadAnswer(f"GET {path}: the answer names no issuer")
+        names = (
+            "authorization_endpoint", "registration_endpoint", "revocation_endpoint", "account_management_uri",
+        )  # fmt: skip
+        said = {name: answer[name] for name in names if isinstance(answer.get(name), str)}
         endpoint = answer.get("token_endpoint")
-        return AuthService(issuer, endpoint if isinstance(endpoint, str) else issuer.rstrip("/") + "/oauth2/token")
+        endpoint = endpoint if isinstance(endpoint, str) else issuer.rstrip("/") + "/oauth2/token"
+        return AuthService(issuer, endpoint, **said, stable="/unstable/" not in path)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homeserver.client.api import HomeserverError, Refused, ServerFault
+from homeserver.client.api import BadAnswer, HomeserverError, Refused, ServerFault
 
 
 class MovedElsewhere(Refused):
@@ -10,6 +10,21 @@ class MovedElsewhere(Refused):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence, 409)
+
+
+class OnlyInMas(BadAnswer):
+    """MAS has an account that the homeserver doesn't have: it is being made, or something is amiss."""
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"MAS has the account {user_id}, and the homeserver doesn't (yet)")
+        self.user_id = user_id
+
+
+class SeveralOwners(Refused):
+    """More than one account has an address, so nobody can tell whose it is. The address isn't in here."""
+
+    def __init__(self) -> None:
+        super().__init__("more than one account in MAS has that e-mail address", 409)
 
 
 def identity_server_failed(error: HomeserverError) -> bool:

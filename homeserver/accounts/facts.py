@@ -16,6 +16,7 @@ def facts_of(user: User) -> Facts:
         sso_providers=user.external_ids,
         admin=user.admin,
         deactivated=user.deactivated,
+        half_deactivated=user.half_deactivated,
         erased=user.erased,
         suspended=user.suspended,
         locked=user.locked,

@@ -10,10 +10,10 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 
-from homeserver.accounts.detection import uses_mas
-from homeserver.accounts.errors import MovedElsewhere
+from homeserver.accounts.detection import AuthService, uses_mas
+from homeserver.accounts.errors import MovedElsewhere, OnlyInMas
 from homeserver.accounts.mas_api import MasAdmin, SessionKind
-from homeserver.accounts.mas_models import UserResource
+from homeserver.accounts.mas_models import SessionResource, UserResource
 from homeserver.accounts.models import Threepid, User
 from homeserver.accounts.synapse import CALLS, Synapse
 from homeserver.client.api import Api, BadAnswer, Forbidden
@@ -47,6 +47,7 @@ class SynapseWithMas(Synapse):
     Args:
         api: Synapse, with the token of a server admin.
         mas: MAS's admin API.
+        service: what MAS says of itself to browsers, where that was asked.
     """
 
     calls: Mapping[Step, tuple[str, ...]] = {
@@ -55,15 +56,17 @@ class SynapseWithMas(Synapse):
     }
 
     deactivates_later = True
+    token_checks_kept = 120
 
-    def __init__(self, api: Api, mas: MasAdmin) -> None:
+    def __init__(self, api: Api, mas: MasAdmin, service: AuthService | None = None) -> None:
         super().__init__(api)
         self.mas = mas
+        self.service = service
         self._providers: dict[str, str] = {}
 
     def paced(self, pace: Pace) -> SynapseWithMas:
         """The same accounts; each call, to either, waits for its turn."""
-        return SynapseWithMas(PacedApi.beside(self._api, pace), self.mas.paced(pace))
+        return SynapseWithMas(PacedApi.beside(self._api, pace), self.mas.paced(pace), self.service)
 
     async def is_admin(self) -> bool:
         """Whether both let the bot in.
@@ -94,13 +97,13 @@ class SynapseWithMas(Synapse):
         either.
 
         Raises:
-            BadAnswer: MAS has it and Synapse doesn't: it is being made, or something is amiss.
+            OnlyInMas: it is being made, or something is amiss.
         """
         user, known = await asyncio.gather(super().user(user_id), self._known(user_id))
         if known is None:
             return user
         if user is None:
-            raise BadAnswer(f"MAS knows the account {user_id}, but the homeserver doesn't (yet)")
+            raise OnlyInMas(user_id)
         emails, links = await asyncio.gather(self.mas.emails(known.id), self.mas.links(known.id))
         providers = [await self._provider(each.attributes.provider_id) for each in links]
         there, gone = known.attributes, known.attributes.deactivated_at is not None
@@ -110,14 +113,24 @@ class SynapseWithMas(Synapse):
                 "deactivated": user.deactivated and gone,
                 "half_deactivated": user.deactivated != gone,
                 "locked": user.locked or there.locked_at is not None,
+                "half_locked": user.locked != (there.locked_at is not None),
                 "is_guest": user.is_guest or there.legacy_guest,
                 "threepid_media": _kinds(user.threepid_media, len(emails)),
                 "external_ids": (*user.external_ids, *providers),
             }
         )
 
+    async def server_admins(self) -> frozenset[str]:
+        """Every server admin: Synapse's own, and whoever may ask MAS for the rights of one."""
+        here, there, name = await asyncio.gather(super().server_admins(), self.mas.admins(), self.mas.server_name())
+        return here | {f"@{username}:{name}" for username in there}
+
     async def owner_of(self, medium: str, address: str) -> str | None:
-        """The account that has this third-party id: an e-mail address by MAS, where MAS has it."""
+        """The account that has this third-party id: an e-mail address by MAS, where MAS has it.
+
+        Raises:
+            SeveralOwners: MAS has it with more than one account.
+        """
         owner = await self.mas.owner_of_email(address) if medium == "email" else None
         return f"@{owner}:{await self.mas.server_name()}" if owner else await super().owner_of(medium, address)
 
@@ -181,6 +194,20 @@ class SynapseWithMas(Synapse):
             await self._end_sessions(known)
         await super().log_out(user_id)
 
+    async def has_session(self, user_id: str, device_id: str) -> bool:
+        """Whether MAS or Synapse has this session."""
+        known = await self._known(user_id)
+        if known is not None and await self._of_device(known, device_id):
+            return True
+        return await super().has_session(user_id, device_id)
+
+    async def end_session(self, user_id: str, device_id: str) -> None:
+        """Ends a session in MAS, which would give Synapse its device back, and then in Synapse."""
+        known = await self._known(user_id)
+        for kind, session in await self._of_device(known, device_id) if known is not None else ():
+            await self.mas.end_session(kind, session.id)
+        await super().end_session(user_id, device_id)
+
     async def scramble_password(self, user_id: str) -> bool:
         """Sets a password in MAS that nobody knows. False where MAS has no passwords, or doesn't know the account: then
         nobody logs in with one, and Synapse has no path for it in this mode.
@@ -229,6 +256,11 @@ class SynapseWithMas(Synapse):
         if provider_id not in self._providers:
             self._providers[provider_id] = await self.mas.provider_name(provider_id)
         return self._providers[provider_id]
+
+    async def _of_device(self, known: UserResource, device_id: str) -> list[tuple[SessionKind, SessionResource]]:
+        kinds = (SessionKind.OAUTH2, SessionKind.COMPAT)
+        found = [(kind, each) for kind in kinds for each in await self.mas.active_sessions(kind, known.id)]
+        return [(kind, each) for kind, each in found if device_id in each.attributes.devices]
 
     async def _end_sessions(self, known: UserResource) -> None:
         for kind in SessionKind:

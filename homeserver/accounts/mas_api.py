@@ -14,7 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
+from homeserver.accounts.errors import SeveralOwners
 from homeserver.accounts.mas_models import (
+    Description,
     EmailPage,
     EmailResource,
     LinkPage,
@@ -26,6 +28,7 @@ from homeserver.accounts.mas_models import (
     SessionResource,
     SiteConfig,
     UserAnswer,
+    UserPage,
     UserResource,
     Version,
 )
@@ -63,7 +66,7 @@ class _Page(Protocol):
     def links(self) -> Links: ...
 
 
-PageT = TypeVar("PageT", EmailPage, LinkPage, SessionPage)
+PageT = TypeVar("PageT", EmailPage, LinkPage, SessionPage, UserPage)
 ResourceT = TypeVar("ResourceT", bound=Resource)
 
 
@@ -102,8 +105,12 @@ class MasAdmin:
     async def user(self, localpart: str) -> UserResource | None:
         """The account of this very name, None where MAS knows none: `GET users/by-username/{username}`.
 
-        Upper and lower case don't matter to MAS when it looks, but are two accounts to Matrix.
+        Upper and lower case don't matter to MAS when it looks, but are two accounts to Matrix. A name of dots alone
+        can't be a part of a path: it is sought in the list, `GET users?filter[search]=…`.
         """
+        if localpart in (".", ".."):
+            found = await self._all(UserPage, "users", {"filter[search]": localpart})
+            return next((each for each in found if each.attributes.username == localpart), None)
         try:
             answer = await self._call("GET", "users/by-username/{}", localpart)
         except NotFound as error:
@@ -118,6 +125,13 @@ class MasAdmin:
             raise BadAnswer("MAS describes another account than the one asked for")
         return user
 
+    async def admins(self) -> frozenset[str]:
+        """The names of all who may ask for the rights of a server admin: `GET users?filter[admin]=true`."""
+        found = await self._all(UserPage, "users", {"filter[admin]": "true"})
+        if not all(each.attributes.admin for each in found):
+            raise BadAnswer("MAS lists others than the admins who were asked for")
+        return frozenset(each.attributes.username for each in found)
+
     async def emails(self, mas_id: str) -> list[EmailResource]:
         """An account's e-mail addresses: `GET user-emails`."""
         found = await self._all(EmailPage, "user-emails", {"filter[user]": mas_id})
@@ -129,13 +143,16 @@ class MasAdmin:
         """The name of the account that has this address, None where none has: `GET user-emails?filter[email]=…`.
 
         Upper and lower case don't matter to MAS.
+
+        Raises:
+            SeveralOwners: more than one has it.
         """
         found = await self._all(EmailPage, "user-emails", {"filter[email]": address})
         owners = {each.attributes.user_id for each in found}
         if not owners:
             return None
         if len(owners) > 1:
-            raise BadAnswer("MAS has that e-mail address with more than one account")
+            raise SeveralOwners
         answer = await self._call("GET", "users/{}", owners.pop())
         return read(UserAnswer, "MAS's look at an account", answer).data.attributes.username
 
@@ -156,10 +173,17 @@ class MasAdmin:
         return provider.human_name or provider.brand_name or provider.issuer or provider_id
 
     async def active_sessions(self, kind: SessionKind, mas_id: str) -> list[SessionResource]:
-        """An account's sessions of this kind that aren't over."""
+        """An account's sessions of this kind that aren't over. A MAS that has no personal sessions yet has none."""
         found: dict[str, SessionResource] = {}
         for name in _FILTERS[kind]:
-            for each in await self._all(SessionPage, kind.value, {name: mas_id, "filter[status]": "active"}):
+            query = {name: mas_id, "filter[status]": "active"}
+            try:
+                listed = await self._all(SessionPage, kind.value, query)
+            except (NotFound, BadAnswer):
+                if kind is not SessionKind.PERSONAL or await self._has_path(kind.value):
+                    raise
+                return []
+            for each in listed:
                 if not each.attributes.belongs_to(mas_id):
                     raise BadAnswer("MAS lists another account's sessions than those asked for")
                 found[each.id] = each
@@ -215,6 +239,16 @@ class MasAdmin:
 
     # --- inside ---
 
+    async def _has_path(self, path: str) -> bool:
+        """Whether this MAS has a path of the admin API, by its own description: `GET /api/spec.json`.
+
+        Its 404 for a path that it doesn't have is empty, as a proxy's might be, and proves nothing.
+        """
+        description = read(Description, "MAS's description of itself", await self._call("GET", "/api/spec.json"))
+        if BASE + "users" not in description.paths:
+            raise BadAnswer("MAS's description of itself isn't of its admin API")
+        return BASE + path in description.paths
+
     async def _user(self, path: str, mas_id: str, json: Json | None = None) -> UserResource:
         answer = await self._call("POST", path, mas_id, json=json)
         user = read(UserAnswer, "MAS's change of an account", answer).data
@@ -247,15 +281,16 @@ class MasAdmin:
     async def _call(
         self, method: str, path: str, *ids: str, json: Json | None = None, params: Params | None = None
     ) -> dict[str, Any]:
+        path = path if path.startswith("/") else BASE + path
         token = await self._tokens.token()
         try:
-            return await self._api(token).call(method, BASE + path, *ids, json=json, params=params)
+            return await self._api(token).call(method, path, *ids, json=json, params=params)
         except BadToken as error:
             another = await self._tokens.instead_of(token)
             if another is None:
                 raise _refused(error) from None
         try:
-            return await self._api(another).call(method, BASE + path, *ids, json=json, params=params)
+            return await self._api(another).call(method, path, *ids, json=json, params=params)
         except BadToken as error:
             raise _refused(error) from None
 

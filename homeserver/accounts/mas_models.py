@@ -11,6 +11,8 @@ from pydantic import Field
 
 from homeserver.accounts.models import Answer
 
+_DEVICE_SCOPES = ("urn:matrix:client:device:", "urn:matrix:org.matrix.msc2967.client:device:")
+
 
 class MasUser(Answer):
     """An account as MAS keeps it. A time that isn't there is "never", as the description says."""
@@ -63,6 +65,8 @@ class MasSession(Answer):
     finished_at: str | None = None
     revoked_at: str | None = None
     device_id: str | None = None
+    """Of Matrix's old API; OAuth 2.0 has it in the scope."""
+    scope: str | None = None
     human_name: str | None = None
     user_agent: str | None = Field(None, repr=False)
     last_active_at: str | None = None
@@ -72,6 +76,17 @@ class MasSession(Answer):
     def active(self) -> bool:
         """Whether it was neither finished nor revoked."""
         return self.finished_at is None and self.revoked_at is None
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """The ids of the devices that it logs in: its own, or those that its scope names (MSC2967)."""
+        named = {
+            word.removeprefix(prefix)
+            for word in (self.scope or "").split()
+            for prefix in _DEVICE_SCOPES
+            if word.startswith(prefix)
+        }
+        return frozenset(named | ({self.device_id} if self.device_id else set()))
 
     def belongs_to(self, mas_id: str) -> bool:
         """Whether this account owns it, or is acted for by it."""
@@ -159,6 +174,12 @@ class SessionPage(Answer):
 
     data: list[SessionResource]
     links: Links
+
+
+class Description(Answer):
+    """The part of `/api/spec.json` that is needed: which paths this MAS has."""
+
+    paths: dict[str, object]
 
 
 class SiteConfig(Answer):

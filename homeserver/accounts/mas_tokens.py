@@ -68,7 +68,8 @@ class ClientCredentials:
     async def instead_of(self, refused: str) -> str | None:
         """A new token; the one that somebody else fetched meanwhile, where somebody did."""
         async with self._fetching:
-            if self._token == refused:
+            # Empty: whoever renewed it meanwhile didn't get one.
+            if self._token in ("", refused):
                 await self._fetch()
             return self._token
 

@@ -73,6 +73,8 @@ class User(Answer):
     erased: bool
     suspended: bool
     locked: bool
+    half_locked: bool = False
+    """Locked in one of the two, and not in the other (yet)."""
     shadow_banned: bool
     is_guest: bool
     appservice_id: str | None

@@ -82,6 +82,23 @@ async def make_admin(api: Api, user_id: str) -> None:
     await api.call("PUT", "/_synapse/admin/v1/users/{}/admin", user_id, json={"admin": True})
 
 
+async def other_admins(api: Api, user_id: str) -> tuple[str, ...]:
+    """The server admins beside this account, two at most: enough to know whether there is only one.
+
+    Args:
+        api: with a server admin's token.
+
+    Raises:
+        HomeserverError: as in homeserver.client.api.
+    """
+    found = await api.call("GET", "/_synapse/admin/v2/users", params={"admins": "true", "limit": "3"})
+    users = found.get("users")
+    if not isinstance(users, list):
+        raise BadAnswer("GET v2/users: the answer lacks users")
+    names = [str(each["name"]) for each in users if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    return tuple(each for each in names if each != user_id)[:2]
+
+
 async def register_admin(api: Api, localpart: str, password: str, secret: str) -> bool:
     """Registers the account as a server admin by the shared secret of homeserver.yaml; the session that this makes is
     ended at once.

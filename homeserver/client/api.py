@@ -236,10 +236,20 @@ class Api:
         self._judge(what, status, headers, raw)
         raise BadAnswer(f"{what}: {status}, but it leads nowhere")
 
+    def elsewhere(self, base_url: str) -> Api:
+        """Another server at this address, without a token: its time is nobody's business."""
+        return Api(self._session, base_url, None)
+
     async def form(
-        self, path: str, fields: Mapping[str, str], *, user: str, password: str, timeout: float = 30.0
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        *,
+        user: str | None = None,
+        password: str = "",
+        timeout: float = 30.0,
     ) -> dict[str, Any]:
-        """Sends a form by POST with HTTP's basic authentication, and gives back the JSON object that came.
+        """Sends a form by POST, as `user` with HTTP's basic authentication, and gives back the JSON object that came.
 
         Name and password go as they are: RFC 6749, 2.3.1, wants them encoded, but MAS doesn't decode them.
 
@@ -255,7 +265,7 @@ class Api:
             timeout,
             urlencode(fields).encode(),
             "application/x-www-form-urlencoded",
-            aiohttp.encode_basic_auth(user, password, "utf-8"),
+            None if user is None else aiohttp.encode_basic_auth(user, password, "utf-8"),
         )
         if not isinstance(answer, dict):
             raise BadAnswer(f"POST {path}: the answer is no JSON object")

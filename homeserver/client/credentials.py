@@ -12,6 +12,7 @@ from typing import Self
 from urllib.parse import quote
 
 CREDENTIALS = "credentials.json"
+SEEDS = "cross_signing.json"
 LOCK = "lock"
 KEYS = "crypto"
 """The directory of the encryption keys, one database for each device the bot has been."""

@@ -36,6 +36,8 @@ class Offer:
 
     password: bool
     providers: tuple[Provider, ...]
+    elsewhere: bool = False
+    """Whether the log-in is another service's, which has to ask the person anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Session:
     user_id: str
     device_id: str
     access_token: str = field(repr=False)
+    proved_ts: int | None = None
+    """When the person typed a password or the like for it, where that is said; in milliseconds since 1970."""
 
 
 class StillThere(HomeserverError):
@@ -106,7 +110,8 @@ async def _log_in(api: Api, how: Mapping[str, Any], device_id: str) -> Session:
     values = [answer.get(name) for name in ("user_id", "device_id", "access_token")]
     if not all(isinstance(value, str) and value for value in values):
         raise BadAnswer(f"POST {_LOGIN}: the answer lacks what a login gives")
-    return Session(*map(str, values))
+    user_id, device, token = map(str, values)
+    return Session(user_id, device, token)
 
 
 async def end(api: Api, session: Session) -> None:
@@ -116,10 +121,14 @@ async def end(api: Api, session: Session) -> None:
         StillThere: the homeserver still takes its token.
         HomeserverError: it can't be told.
     """
-    own = api.with_token(session.access_token)
-    await logout(own)
+    await logout(api.with_token(session.access_token))
+    await seen_dead(api, session)
+
+
+async def seen_dead(api: Api, session: Session) -> None:
+    """Reads back that nobody can use a session any more. Raises: as `end`."""
     try:
-        await whoami(own)
+        await whoami(api.with_token(session.access_token))
     except DeadToken:
         return
     raise StillThere(f"the device {session.device_id} of {session.user_id} is still logged in")

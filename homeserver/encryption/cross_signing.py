@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from homeserver.client.api import Api, BadToken, Refused
-from homeserver.client.credentials import write_private
+from homeserver.client.credentials import SEEDS, write_private
 from homeserver.encryption.signing import SigningKey, decode, encode, is_signed, read_owner, with_signature
 
-SEEDS = "cross_signing.json"
 _USAGES = ("master", "self_signing", "user_signing")
 
 

@@ -50,7 +50,7 @@ class Visitor:
     async def on(cls, stage: Scene, browser: Browser, *, javascript: bool = False, **options: Any) -> Visitor:
         """A new browser window. Args: options: as for Playwright's `new_context`."""
         context = await browser.new_context(java_script_enabled=javascript, **options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(25_000)
         return cls(stage, context, await context.new_page())
 
     @property
@@ -75,7 +75,8 @@ class Visitor:
         try:
             await self.page.get_by_text(containing).first.wait_for(state="attached")
         except TimeoutError:
-            raise AssertionError(f"{containing!r} isn't on the page, but:\n{await self.text()}") from None
+            why = [line for line in self.stage.bot.log.splitlines() if "web." in line]
+            raise AssertionError(f"{containing!r} isn't on the page, but:\n{await self.text()}\n{why}") from None
         return await self.text()
 
     async def text(self) -> str:

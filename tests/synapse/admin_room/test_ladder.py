@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
-from config import VERSION
 from sandbox.homeserver import CallFailed
 from sandbox.mas_scene import MasScene
 from sandbox.scene import Scene
 from tests.support.admin_room import answer, audited, untouched
 from tests.support.removals import begun, email, furnished
+from version import VERSION
 
 MakeScene = Callable[..., Awaitable[Scene]]
 

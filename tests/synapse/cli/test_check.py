@@ -69,7 +69,7 @@ def look(stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ch
         try:
             capsys.readouterr()
             read = load(bot.config, {})
-            code = await check.main(read, warnings(bot.config, read))
+            code = await check.check(read, warnings(bot.config, read))
             return code, capsys.readouterr().out
         finally:
             await bot.close()

@@ -243,6 +243,23 @@ async def test_it_goes_on_where_it_was_stopped(place: Place) -> None:
     assert place.config.read_text() == whole
 
 
+@pytest.mark.parametrize("admins", [1, 2])
+async def test_after_a_run_that_was_stopped_the_only_admin_is_proposed(place: Place, admins: int) -> None:
+    """Stopped before the room was made: the account is ready, so nobody logs in as an admin again. Who installs it is
+    proposed as moderator all the same; in a script nobody is, nor where there are two."""
+    if admins == 2:
+        await place.homeserver.register("second", "of-second", True)
+    assert (await place.usual("--moderator", "nobody-of-this-name"))[0] == 1
+    code, output = await place.init("--yes")
+    assert code == 1 and "--moderator" in output
+    typed = {"between) [@alice:lethe.test]:": ""} if admins == 1 else {"between):": "", "spaces between):": "bob"}
+    code, output = await place.init(terminal=typed)
+    assert code == 0, output
+    assert (
+        f"invited @{'alice' if admins == 1 else 'bob'}:lethe.test" in output and "A server admin, whose" not in output
+    )
+
+
 async def test_settings_without_an_account_are_enough_to_go_on(place: Place) -> None:
     """Killed right after the settings were written: the password in them is the one that the account gets."""
     home = {"url": place.homeserver.base_url, "user_id": "@lethe:lethe.test", "password": "written-before"}

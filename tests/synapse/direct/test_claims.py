@@ -13,8 +13,7 @@ import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,20 +22,18 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from lxml import html
 
-from removal.facts import Facts
-from removal.plan import ALL_ROOMS, Kind, Media, Options
+from removal.plan import Kind
 from sandbox.certificate import server_context
 from sandbox.homeserver import CallFailed, Homeserver
 from sandbox.scene import Scene
 from sandbox.synapse_process import free_port
 from tests.support.admin_room import read_only
+from tests.support.claims import claims
 from tests.support.direct_room import BEGINS, Talk
-from tests.support.made_requests import moderation, own
+from tests.support.made_requests import own
 from tests.support.removals import begun, call_as, furnished
 from tests.synapse.conftest import settled
-from texts import Template, Texts
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -224,34 +221,9 @@ async def world(homeserver: Homeserver) -> AsyncIterator[World]:
 # --- the list is whole -----------------------------------------------------------------------------------------------
 
 
-def sentences() -> set[str]:
-    """Everything that stands in a list of the explanation or the prompt, for all plans that there are."""
-    texts = Texts("en", "!")
-    found = set()
-    for erase, redact, media, sso, handover in product(
-        (True, False), (True, False), Media, (True, False), (True, False)
-    ):
-        options = Options(erase, redact, media, sso, ((ALL_ROOMS, "@heir:example.org"),) if handover else ())
-        for files, providers in ((0, ()), (7, ("oidc",))):
-            facts = Facts(media=files, sso_providers=providers)
-            if media is not Media.QUARANTINE:
-                person = replace(own(), options=options, facts=facts)
-                found |= _items(
-                    texts.render(Template.OWN_OUTCOME, r=person, what="departure", changed=()).formatted_body
-                )
-            prompt = texts.render(Template.CARD, r=replace(moderation(), options=options, facts=facts)).formatted_body
-            found |= _items(prompt.partition("What happens")[2])
-    return {sentence.replace(own().target_id, "ID") for sentence in found}
-
-
-def _items(formatted_body: str) -> set[str]:
-    items = html.fromstring(f"<div>{formatted_body}</div>").iter("li")
-    return {" ".join("".join(map(str, item.itertext())).split()) for item in items}
-
-
 async def test_every_claim_is_in_the_list_and_has_its_test() -> None:
     """The list holds exactly what the texts say, and names tests that exist."""
-    assert sentences() == set(CLAIMS)
+    assert set(claims()) == set(CLAIMS)
     here = Path(__file__).parents[1]
     for proof in set(CLAIMS.values()) - {ELSEWHERE, ADVICE}:
         assert (here / proof).exists() if proof.endswith(".py") else proof in globals(), proof

@@ -48,8 +48,9 @@ def stand_in(service: Service) -> Iterator[StandInMas]:
     if not isinstance(service.mas, StandInMas):
         pytest.skip("needs a MAS that fails when it is told to")
     yield service.mas
-    service.mas.service.faults.clear()
-    service.mas.service.lifetime, service.mas.service.delay = 300.0, 0.05
+    for told in (service.mas.service.faults, service.mas.service.lost, service.mas.service.without):
+        told.clear()
+    service.mas.service.lifetime, service.mas.service.delay, service.mas.service.allowed = 300.0, 0.05, True
     service.mas.release()
 
 

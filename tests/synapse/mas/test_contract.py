@@ -131,6 +131,31 @@ async def test_ending_all_sessions(side: Side) -> None:
     await settled(lambda: side.token_is_refused(user_id))
 
 
+async def test_ending_one_session(side: Side) -> None:
+    """The device is gone, its token is dead and stays so, the others go on; once more does no harm."""
+    user_id = await side.account()
+    token = side.stage.tokens[user_id]
+    whoami = await side.stage.homeserver.call("GET", "/_matrix/client/v3/account/whoami", token=token)
+    await side.furnish(user_id)
+    before = await side.accounts.devices(user_id)
+    for _ in range(2):
+        await side.accounts.end_session(user_id, whoami["device_id"])
+    await settled(lambda: side.token_is_refused(user_id))
+    assert sorted(await side.accounts.devices(user_id)) == sorted(set(before) - {whoami["device_id"]})
+    sessions = await side.accounts.sessions(user_id)
+    assert sessions["devices"] == len(before) - 1
+    assert sessions.get("compat-sessions", len(before) - 2) == len(before) - 2 + (len(before) == 1)
+
+
+async def test_server_admins(side: Side) -> None:
+    """Who is one, or may become one by asking, is among them; nobody else."""
+    person, boss = await side.account(), await side.stage.account("boss", admin=True)
+    found = await side.accounts.server_admins()
+    assert boss in found and person not in found
+    user = await side.accounts.user(boss)
+    assert user is not None and user.admin
+
+
 async def test_addresses_and_links(side: Side) -> None:
     """Their kinds are told, their owner is found whatever the case, and they go; who has none is told so."""
     user_id = await side.account()

@@ -9,6 +9,7 @@ from sandbox.homeserver import Homeserver
 from sandbox.mas import StandInMas, synapse_config
 from sandbox.mas_scene import MasScene
 from sandbox.scene import Scene
+from tests.support.direct_room import Talk, states
 from tests.support.removals import asked
 
 MakeScene = Callable[..., Awaitable[MasScene]]
@@ -52,6 +53,35 @@ async def test_nothing_is_done_by_the_wrong_door() -> None:
             assert "✗" not in await removal.done()
             assert (await stage.user(target))["deactivated"]
             assert (await mas.state(target[1:].partition(":")[0]))["deactivated_at"] is not None
+        finally:
+            await stage.close()
+            await mas.close()
+
+
+async def test_a_persons_own_request_stops_and_says_so() -> None:
+    """The server moves while a person's own removal waits for its date: it ends, says why to the person, and the
+    account is as it was, able to write."""
+    async with Homeserver() as homeserver:
+        stage = Scene(homeserver)
+        mas = StandInMas()
+        try:
+            await stage.set_up(self_service={"grace_period": "5s", "wait_for_reminder": False})
+            person = await stage.person("leaver")
+            talk = await Talk.begin(stage, person)
+            await talk.confirmed()
+            tokens = await all_tokens(stage)
+            await homeserver.stop()
+            homeserver.config.update(synapse_config(mas.access.url, mas.secret))
+            await mas.start(homeserver)
+            for user_id, device_id, token in tokens:
+                mas.adopt(user_id, device_id, token, admin=user_id == stage.bot_id)
+            await homeserver.start()
+            await talk.hears("could not be removed. You keep it", timeout=90)
+            told = await stage.moderator.wait_for(lambda e: e.room_id == stage.room and "(MAS) by now" in e.body, 30)
+            assert person.user_id in told.body
+            assert states(stage) == ["failed"]
+            user = await stage.user(person.user_id)
+            assert (user["deactivated"], user["suspended"]) == (False, False)
         finally:
             await stage.close()
             await mas.close()

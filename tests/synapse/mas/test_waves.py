@@ -33,6 +33,21 @@ async def test_each_account_goes_by_its_own_door(scene: MakeScene, service: Serv
         assert (await stage.in_mas(user_id))["deactivated_at"] is not None
 
 
+async def test_who_became_an_admin_in_mas_is_taken_off(scene: MakeScene) -> None:
+    """The list was frozen and shown; before ✅ one account was given the right to ask MAS for admin rights. It isn't
+    even suspended, and the others are removed."""
+    stage = await scene()
+    targets = await spammers(stage, 3)
+    wave = await ask(stage, f"!deactivate {' '.join(targets)} --erase")
+    await stage.mas.make_admin(targets[0][1:].partition(":")[0])
+    await wave.press()
+    assert "2 of 3 accounts deactivated and erased" in await wave.ended()
+    assert wave.members()[targets[0]] == "cancelled"
+    user = await stage.user(targets[0])
+    assert (user["suspended"], user["deactivated"]) == (False, False)
+    assert all((await gone(stage, targets[1:])).values())
+
+
 async def test_the_servers_own_list_is_searched(scene: MakeScene) -> None:
     """Synapse refuses a search that includes guests on such a server; the list is found all the same."""
     stage = await scene(bulk={"type_number_above": 1000, "other_moderator_above": 1000})

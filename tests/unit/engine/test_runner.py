@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +17,7 @@ from removal.incoming import Incoming
 from removal.request import Request, State
 from storage import inbox
 from storage.database import Database
-from tests.support.made_requests import MODERATOR, NOW, moderation, own
+from tests.support.made_requests import DAY, MODERATOR, NOW, moderation, own
 from texts import Texts
 
 
@@ -69,6 +70,36 @@ async def test_a_prompt_that_cannot_end_yet_is_looked_at_once_a_second(tmp_path:
     try:
         await asyncio.sleep(0.5)
         assert looks < 10
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await database.close()
+
+
+async def test_the_last_look_waits_until_the_homeserver_was_heard(tmp_path: Path) -> None:
+    """A removal is due, and what was sent until then isn't received yet: the account isn't looked at again and again
+    meanwhile, but once the homeserver was heard."""
+    database = Database(tmp_path / "lethe.db")
+    await database.open()
+    units = UnitsOfWork(database, Texts(), lambda: NOW, CurrentAdminRoom("!admin:example.org"))
+    looked: asyncio.Queue[Request] = asyncio.Queue()
+    heard_ts = NOW - 20 * DAY
+
+    async def look(request: Request) -> bool:
+        await looked.put(request)
+        return False
+
+    waits = own(id=0, state=State.SCHEDULED, due_ts=NOW - 1)
+    async with units.begin() as unit:
+        await unit.open(replace(waits, rules=replace(waits.rules, wait_for_reminder=True)))
+    runner = Runner(units, cast(Steps, None), look, lambda: heard_ts)
+    running = asyncio.create_task(runner.run())
+    try:
+        await asyncio.sleep(1.5)
+        assert looked.empty()
+        heard_ts = NOW
+        async with asyncio.timeout(5):
+            await looked.get()
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

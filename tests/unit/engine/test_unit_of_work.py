@@ -23,6 +23,7 @@ from removal.lifecycle import (
     Confirmed,
     Declined,
     Event,
+    Notice,
     RetryAsked,
     StepDone,
     StepFailed,
@@ -31,7 +32,7 @@ from removal.lifecycle import (
 )
 from removal.plan import Kind, Options, Step
 from removal.request import ENDED, Failure, Request, State
-from storage import audit, inbox, outbox, requests
+from storage import audit, conversations, inbox, outbox, people, requests
 from storage.database import Database
 from tests.support.all_decisions import decisions
 from tests.support.hostile_texts import HOSTILE, HOSTILE_ID
@@ -48,7 +49,7 @@ from tests.support.made_requests import (
     own,
     proofs,
 )
-from texts import Template, Texts
+from texts import Template, Texts, own_reason
 
 ADMIN_ROOM = "!admin:example.org"
 DIRECT = "!direct:example.org"
@@ -396,3 +397,49 @@ async def book_of(unit: UnitOfWork) -> list[str]:
     """The contents that wait to be sent."""
     rows = await unit.tx.all("SELECT content FROM outbox WHERE status = 'pending'")
     return [row["content"] for row in rows]
+
+
+# --- the language that a person chose ---------------------------------------------------------------------------------
+async def test_a_person_reads_their_language_and_the_moderators_theirs(book: Book) -> None:
+    """The explanation, the answers, and what is said later; the admin room hears of the same in its own."""
+    async with book.units.begin() as unit:
+        await people.choose_language(unit.tx, LEAVER, "de")
+        await conversations.open_with(unit.tx, DIRECT, LEAVER, NOW)
+    request = await book.opened(own())
+    said = Incoming("$said", DIRECT, LEAVER, "m.room.message", {"body": "x"}, NOW)
+    async with book.units.begin() as unit:
+        await unit.messages.announce(request, Notice.CANCELLED)
+        await unit.messages.announce(replace(request, confirmed_ts=NOW), Notice.CANCELLED)
+        await unit.messages.reply(said, Template.OWN_HINT)
+        await unit.messages.show_again(request, said)
+        await unit.messages.reply(COMMAND, Template.OWN_HINT)
+    bodies = {(m["room_id"], m["purpose"]): m["content"].get("body", "") for m in await book.messages()}
+    direct = [body for (room, _), body in bodies.items() if room == DIRECT and body]
+    admin = [body for (room, _), body in bodies.items() if room == ADMIN_ROOM and body]
+    assert len(direct) >= 4 and all("Konto" in body or "gestoppt" in body for body in direct), direct
+    assert admin and not any("Konto" in body for body in admin), admin
+    assert any("cancelled" in body for body in admin)
+
+
+async def test_our_reason_is_in_each_readers_language(book: Book) -> None:
+    """The bot stops a person's own removal: the reason isn't the key, neither in the room nor in the audit."""
+    async with book.units.begin() as unit:
+        await people.choose_language(unit.tx, LEAVER, "de")
+    request = await book.opened(own())
+    async with book.units.begin() as unit:
+        await unit.apply(request, Cancelled("@lethe:example.org", own_reason(Template.OWN_THIRD_PERSON)))
+    bodies = [m["content"].get("body", "") for m in await book.messages()]
+    assert any("Noch jemand war in der Unterhaltung" in body for body in bodies)
+    assert ((await book.audit())[-1].personal or {})["why"].startswith("Someone else was")
+
+
+async def test_a_language_is_forgotten_with_the_account(book: Book) -> None:
+    """And not before: the last message is in it."""
+    async with book.units.begin() as unit:
+        await people.choose_language(unit.tx, LEAVER, "fr")
+        await people.choose_language(unit.tx, LEAVER, "de", unless_chosen=True)
+        assert await people.language_of(unit.tx, LEAVER) == "fr"
+    request = await book.stored(replace(own(), state=State.DONE, started_ts=NOW, ended_ts=NOW))
+    async with book.units.begin() as unit:
+        await unit.messages.announce(request, Notice.DONE)
+        assert await people.language_of(unit.tx, LEAVER) is None

@@ -68,6 +68,12 @@ def test_the_example_shows_every_key_and_no_other() -> None:
     assert set(flat(yaml.safe_load(EXAMPLE.read_text()))) == set(config.keys())
 
 
+def test_the_example_says_how_many_values_to_fill_in() -> None:
+    """Its first lines count the marks below them."""
+    head, _, rest = EXAMPLE.read_text().partition("\n\n")
+    assert "fill in the five values marked FILL IN" in head and rest.count("# FILL IN") == 5
+
+
 def test_the_example_shows_the_real_defaults(tmp_path: Path) -> None:
     """Every value that needn't be filled in is, in the example, the one that the code takes when it is left out."""
     example = yaml.safe_load(EXAMPLE.read_text())

@@ -111,3 +111,4 @@ def test_systemd_finds_little_to_attack(tmp_path: Path) -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=12", str(tmp_path / "lethe.service")]
     ended = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     assert ended.returncode == 0, ended.stdout[-400:] + ended.stderr
+    assert "rates it 1.2" in (ROOT / "docs/install.md").read_text("utf-8")

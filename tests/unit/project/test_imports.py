@@ -17,7 +17,7 @@ LAYERS = [
     {"handlers"},
     {"engine"},
     {"config", "homeserver", "storage", "texts"},
-    {"removal"},
+    {"removal", "version"},
 ]
 """From the top down. A module imports from layers below its own only, or from itself."""
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
 import pytest
 
 import bot
-from cli import init_answers
-from config import VERSION, keys
+from cli.versions import OLDEST_SYNAPSE, TESTED_SYNAPSE, shown
+from config import keys
 from engine.metrics import Metrics
 from handlers.admin_room.commands import for_admin_room
 from handlers.direct.commands import for_direct_messages
+from version import VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/operations.md").read_text("utf-8")
@@ -29,6 +29,20 @@ def test_every_exit_code_is_explained() -> None:
     """0 and argparse's 2 beside our own."""
     codes = {value for name, value in vars(bot).items() if name.startswith("EXIT_")}
     assert {int(code) for code in re.findall(r"^\| (\d) \|", PAGE, re.MULTILINE)} == codes | {0, 2}
+
+
+def test_every_error_that_is_explained_can_be_said() -> None:
+    """The words stand in the code, as they are printed; the versions are those that `check` knows."""
+    table = PAGE.partition("## What each error means")[2].partition("\n## ")[0]
+    said = [each for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for each in re.findall(r"`([^`]+)`", row)]
+    files = [ROOT / "bot.py", ROOT / "config.py"]
+    files += [file for name in ("cli", "engine", "handlers", "homeserver", "storage", "texts/en/words") for file in
+              (ROOT / name).rglob("*.*") if file.suffix in (".py", ".html")]  # fmt: skip
+    code = "\n".join(file.read_text("utf-8") for file in files)
+    assert len(said) > 10
+    assert [each for each in said if each not in code] == []
+    for version in (OLDEST_SYNAPSE, TESTED_SYNAPSE):
+        assert f" {shown(version)}" in PAGE
 
 
 def test_every_problem_of_the_health_page_is_explained() -> None:
@@ -56,11 +70,16 @@ def test_commands_on_the_leaving_page_exist() -> None:
     assert len(named) > 3 and named <= {command.name for command in for_direct_messages("!").all}
 
 
-def test_options_of_init_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    """On the page about installing."""
+def options_of_init(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """As its help names them."""
     with pytest.raises(SystemExit):
         bot.main(["init", "--help"])
-    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    return set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+
+
+def test_options_of_init_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the page about installing."""
+    known = options_of_init(capsys)
     page = (ROOT / "docs/install.md").read_text("utf-8").partition("## By hand")[0]
     named = set(re.findall(r"(?<![a-z-])--[a-z][a-z-]+", page)) - {"--help"}
     assert named and named <= known
@@ -85,14 +104,11 @@ def test_commands_on_the_moderators_page_exist() -> None:
     assert len(page.splitlines()) <= 50
 
 
-def test_the_sketch_of_a_role_fits_the_project() -> None:
+def test_the_sketch_of_a_role_fits_the_project(capsys: pytest.CaptureFixture[str]) -> None:
     """The options of `init`, the container's user and directory, the exit codes that no restart helps."""
     page = (ROOT / "deploy/matrix-docker-ansible-deploy.md").read_text("utf-8")
     container = (ROOT / "deploy/Dockerfile").read_text("utf-8")
     assert "--uid 10001" in container and page.count('"10001"') == 2 and "VOLUME /data" in container
     assert f"RestartPreventExitStatus={bot.EXIT_DEAD_TOKEN} {bot.EXIT_ANOTHER_RUNS}\n" in page
     asked = page.partition("localhost/lethe init")[2].partition("changed_when")[0]
-    parser = argparse.ArgumentParser()
-    init_answers.add_options(parser)
-    known = {option for action in parser._actions for option in action.option_strings} | {"--config"}
-    assert set(re.findall(r"(?<!-)--[a-z-]+", asked)) <= known
+    assert set(re.findall(r"(?<!-)--[a-z-]+", asked)) <= options_of_init(capsys)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from config import VERSION
+from version import VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -53,7 +53,7 @@ def test_an_installed_lethe_runs_from_anywhere(tmp_path: Path) -> None:
     """Built and installed as pipx and uv do it: `lethe` is on the path, and finds its texts and its picture."""
     source, place = tmp_path / "source", tmp_path / "venv"
     source.mkdir()  # building leaves files behind
-    for name in ("pyproject.toml", "README.md", "bot.py", "config.py"):
+    for name in ("pyproject.toml", "README.md", "bot.py", "config.py", "version.py"):
         shutil.copy(ROOT / name, source)
     for package in ("cli", "engine", "handlers", "homeserver", "removal", "storage", "texts", "web"):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))

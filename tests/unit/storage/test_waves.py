@@ -11,7 +11,7 @@ import pytest
 
 from engine.messages import CurrentAdminRoom
 from engine.unit_of_work import UnitsOfWork
-from engine.wave_job import request_for
+from engine.wave_unit import request_for
 from handlers.admin_room.wave_review import review_of
 from removal.audit_action import AuditAction
 from removal.lifecycle import Cancelled, StepDone, StepStarted

@@ -95,7 +95,9 @@ def test_a_prompt_fits_on_one_screen(rules: Rules, at_ts: int | None) -> None:
 def test_what_a_leaving_person_is_asked_fits_on_one_screen(erase: bool, grace_ms: int, approval: bool) -> None:
     """With all six consequences in full view."""
     rules = Rules(needs_matrix_id=True, needs_approval=approval, grace_ms=grace_ms)
-    prompt = TEXTS.render(Template.OWN_CARD, r=own(options=replace(OPTIONS, erase=erase), facts=FACTS, rules=rules))
+    prompt = TEXTS.render(
+        Template.OWN_CARD, r=own(options=replace(OPTIONS, erase=erase), facts=FACTS, rules=rules), account_page=None
+    )
     assert shown(prompt) <= PROMPT, prompt.body
     seen = prompt.formatted_body.partition("<details>")[0]
     for word in (

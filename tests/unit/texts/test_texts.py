@@ -172,7 +172,7 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "clock": lambda h: [{"clocks": c, "offset_ms": ms} for c in Clocks for ms in (-31_000, 3_600_000)],
     "dry_run": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
     "edited": lambda h: [{}],
-    "error": lambda h: each("incident", h),
+    "error": lambda h: each("why", "", *TEXTS.words("trouble"), incident=h, user=HOSTILE_ID),
     "handover": lambda h: each("problem", "", *TEXTS.words("handover_problem"), room=h, successor=HOSTILE_ID),
     "help": lambda h: [
         {"commands": {topic: [(name, h) for name in TEXTS.words("command")] for topic in ("", *TEXTS.words("topic"))}}
@@ -251,10 +251,15 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
     "not_moderator": lambda h: [{}],
     "not_yours": lambda h: each("what", "deactivate"),
     "outcome": lambda h: heard("outcome", h),
-    "own_card": lambda h: each("r", *requests_with(h, Kind.OWN)),
+    "own_card": lambda h: [{"r": r, "account_page": page} for r in requests_with(h, Kind.OWN) for page in (LINK, None)],
     "own_greeting": lambda h: [{}],
     "own_help": lambda h: [{"commands": {"": [(name, h) for name in TEXTS.words("own_command")]}}],
     "own_hint": lambda h: [{}],
+    "own_receipt": lambda h: each("what", "switched_off", "no_request", "no_address", "forgotten", "kept"),
+    "receipt_mail": lambda h: [
+        {"r": replace(r, ended_ts=NOW), "server": h} for r in requests_with(h, Kind.OWN)
+    ],
+    "own_language": lambda h: [{"typed": h, "chosen": each, "known": ("de", "en")} for each in ("de", None)],
     "own_no_request": lambda h: each("typed", "", h),
     "own_not_alone": lambda h: [{}],
     "own_how": lambda h: [{}],
@@ -290,8 +295,13 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         *each("all", True, False, requests=[], more=False, now=NOW, waves=[]),
     ],
     "retrying": lambda h: each("r", *requests_with(h, Kind.MODERATION)),
-    "rung": lambda h: each("rung", *TEXTS.words("rung"), user=HOSTILE_ID),
-    "rung_problem": lambda h: each("problem", *TEXTS.words("rung_problem"), user=HOSTILE_ID, cause=h),
+    "rung": lambda h: [
+        values for late in (0, 2) for values in each("rung", *TEXTS.words("rung"), user=HOSTILE_ID, late=late)
+    ],
+    "rung_problem": lambda h: [
+        *each("problem", *TEXTS.words("rung_problem"), user=HOSTILE_ID, cause=h, limit=2, marks=None),
+        *each("marks", (), ("locked", "suspended", "logged_in"), problem="failed", user=HOSTILE_ID, cause=h),
+    ],
     "status": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN), now=NOW),
     "unknown_command": lambda h: each("nearest", None, h, typed=h),
     "unknown_reference": lambda h: each("typed", h),
@@ -466,7 +476,7 @@ def test_no_card_speaks_of_a_future_that_will_not_come(template: Template) -> No
     requests = {(r.state, r.due_ts is None): r for r in (d.request for _, _, d in decisions()) if r.kind in kinds}
     assert {state for state, _ in requests} >= {State.SCHEDULED, State.CANCELLED, State.RUNNING}
     for (state, _), request in requests.items():
-        body = TEXTS.render(template, r=request, link=LINK).body
+        body = TEXTS.render(template, r=request, link=LINK, account_page=None).body
         promises = "stops it" in body or body.count("On ") > 0
         assert not promises or state in UNCONFIRMED | WAITING, (state, body)
         assert promises or state is not State.SCHEDULED

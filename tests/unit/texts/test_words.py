@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from cli.standing import Standing
+from cli.versions import KNOWN_FAULTS
 from handlers.admin_room.commands import for_admin_room
 from handlers.admin_room.ladder import RUNGS
 from handlers.admin_room.watch import Alarm
@@ -93,7 +94,7 @@ EXPECTED: dict[Group, set[str]] = {
     "rung": {rung.name for rung in RUNGS},
     "topic": {command.topic for command in MODERATORS} - {""},
 }
-CHECKING = ("cli/check.py", "cli/machine.py", "cli/findings.py", "cli/try_mas.py")
+CHECKING = ("cli/check.py", "cli/machine.py", "cli/findings.py", "cli/try_mas.py", "cli/versions.py")
 LITERALS: dict[Group, tuple[str, ...]] = {
     "remedy": ("engine/failures.py", "engine/redaction.py", "engine/steps.py"),
     "check": CHECKING,
@@ -106,10 +107,12 @@ LITERALS: dict[Group, tuple[str, ...]] = {
     "audit": ("cli/audit.py",),
     "page_problem": ("web/account.py", "web/asking.py", "web/log_in.py", "web/server.py"),
     "rung_problem": ("handlers/admin_room/ladder.py", "handlers/admin_room/look.py"),
+    "trouble": ("handlers/dispatch.py",),
     "accept": ("cli/accept.py",),
     "init": ("cli/init.py", "cli/init_room.py", "cli/init_lines.py"),
     "declined": ("handlers/invites.py",),
     "own_room": ("handlers/direct/room.py",),
+    "mail": ("engine/receipt_mail.py",),
     "own_wish": ("handlers/direct/intent.py",),
     "handover_problem": ("handlers/direct/requests.py",),
 }
@@ -169,11 +172,12 @@ def reported(*kinds: str) -> set[str]:
 
 
 def made() -> set[str]:
-    """Keys of `check` that are made of an enumeration's values."""
+    """Keys of `check` that are made of an enumeration's values, or stand in a table."""
     return (
         {f"identity_{each}" for each in IdentityStatus}
         | {f"reach_{each}" for each in Reach if each is not Reach.SYNAPSE}
         | {f"admin_room_{each}" for each in Standing}
+        | {fault.key for fault in KNOWN_FAULTS}
     )
 
 

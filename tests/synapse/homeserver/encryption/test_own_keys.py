@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from homeserver.client.credentials import keys_file
-from homeserver.encryption.cross_signing import SEEDS, IdentityStatus, Seeds
+from homeserver.client.credentials import SEEDS, keys_file
+from homeserver.encryption.cross_signing import IdentityStatus, Seeds
 from homeserver.encryption.signing import SigningKey
 from sandbox.client import Person
 from tests.support.bare_client import Bot

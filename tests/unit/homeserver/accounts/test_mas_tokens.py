@@ -113,6 +113,20 @@ async def test_many_who_are_refused_at_once_renew_once() -> None:
         assert len(endpoint.given) == 2
 
 
+async def test_a_renewal_that_failed_leaves_nobody_without_a_token() -> None:
+    """Two are refused at once, and the first one's renewal fails: the second renews anew, and asks with no empty
+    token."""
+    async with opened() as (endpoint, tokens, mas):
+        first = await tokens.token()
+        endpoint.answers = [(503, {})]
+        failed, renewed = await asyncio.gather(
+            tokens.instead_of(first), tokens.instead_of(first), return_exceptions=True
+        )
+        assert isinstance(failed, ServerFault)
+        assert renewed == "mat_3"
+        assert await mas.version() == "v1"
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "said"),
     [

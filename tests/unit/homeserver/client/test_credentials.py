@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from homeserver.client.credentials import (
+    SEEDS,
     Credentials,
     LostKeys,
     StoreLock,
@@ -18,7 +19,7 @@ from homeserver.client.credentials import (
     private_file,
     write_private,
 )
-from homeserver.encryption.cross_signing import SEEDS, Seeds
+from homeserver.encryption.cross_signing import Seeds
 from homeserver.encryption.machine import open_machine
 
 CREDENTIALS = Credentials("@lethe:lethe.test", "DEVICE", "secret-token")
