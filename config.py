@@ -284,6 +284,13 @@ class Role(_Section):
     users: tuple[UserId, ...] = ()
 
 
+class SharedAdminRoom(_Section):
+    """Other servers' bots in the same admin room: each answers for its own server's accounts."""
+
+    other_bots: tuple[UserId, ...] = ()
+    answers_for_others: bool = False
+
+
 class Web(_Section):
     """The page on which people log in and ask for the removal of their own account; without `listen` there is none."""
 
@@ -439,6 +446,7 @@ class Settings(_Section):
     protected_users: tuple[Glob, ...] = ()
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$")] = "en"
     require_cross_signed_moderators: bool = False
+    shared_admin_room: SharedAdminRoom = SharedAdminRoom()
     moderators: Moderators = Moderators()
     roles: Annotated[dict[str, Role], AfterValidator(_role_names)] = Field(default_factory=dict)
     confirmation: Confirmation = Confirmation()
@@ -452,6 +460,13 @@ class Settings(_Section):
     audit: Audit = Audit()
     log: Log = Log()
     monitoring: Monitoring = Monitoring()
+
+    @model_validator(mode="after")
+    def _other_bots_are_of_other_servers(self) -> Settings:
+        servers = [UserID.parse(bot).server_name for bot in self.shared_admin_room.other_bots]
+        if self.homeserver.server_name in servers or len(set(servers)) < len(servers):
+            raise ValueError("shared_admin_room.other_bots must name one bot a server, and none of this server")
+        return self
 
     @model_validator(mode="after")
     def _entries_outlive_requests(self) -> Settings:
@@ -638,8 +653,14 @@ def _with_secrets(settings: Settings, base: Path) -> Settings:
     confirmation, key_file = settings.confirmation, settings.confirmation.second_factor_key_file
     if key_file is not None:
         confirmation = confirmation.model_copy(update={"second_factor_key_file": base / key_file.expanduser()})
-    sections = {"homeserver": home, "receipt": receipt, "confirmation": confirmation}
-    return settings.model_copy(update={**sections, "data_dir": base / settings.data_dir.expanduser()})
+    return settings.model_copy(
+        update={
+            "homeserver": home,
+            "receipt": receipt,
+            "confirmation": confirmation,
+            "data_dir": base / settings.data_dir.expanduser(),
+        }
+    )
 
 
 def _read_secrets(section: BaseModel, path: str, base: Path, problems: list[str]) -> dict[str, Any]:

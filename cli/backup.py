@@ -22,9 +22,9 @@ from pyrage import ssh, x25519
 
 from cli.exits import Ended
 from cli.opening import settings_of
-from engine.second_factor import KEY_FILE
 from homeserver.client.credentials import CREDENTIALS, KEYS, SEEDS, private_directory, private_file
 from storage.database import FILE, StorageError, copy
+from storage.second_factors import KEY_FILE
 
 Recipient: TypeAlias = "x25519.Recipient | ssh.Recipient"
 UNFINISHED = "backup.unfinished"

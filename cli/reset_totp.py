@@ -20,9 +20,8 @@ def main(options: argparse.Namespace) -> int:
     Raises:
         Ended: there is no database that can be used.
     """
-    settings = settings_of(options.config)
     try:
-        return asyncio.run(reset(database_of(settings), options.user))
+        return asyncio.run(reset(database_of(settings_of(options.config)), options.user))
     except StorageError as error:
         raise Ended(f"Lethe can't run: {error}") from None
 

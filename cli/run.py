@@ -27,7 +27,7 @@ from engine.pace_keeper import PaceKeeper
 from engine.receipt_mail import ReceiptMail
 from engine.receiver import CLOCKS_DIFFER_MS, Receiver
 from engine.runner import Runner
-from engine.second_factor import KEY_FILE, KeyLost, Seeds
+from engine.second_factor import KeyLost, Seeds
 from engine.sender import OutboxSender
 from engine.steps import Steps
 from engine.unbroken import finish
@@ -393,7 +393,7 @@ async def _seeds(settings: Settings, database: Database) -> Seeds | None:
         return None
     async with database.transaction(only_reading=True) as tx:
         used = await second_factors.any_left(tx)
-    path = settings.confirmation.second_factor_key_file or settings.data_dir / KEY_FILE
+    path = settings.confirmation.second_factor_key_file or settings.data_dir / second_factors.KEY_FILE
     try:
         return Seeds.at(path, may_make=not used)
     except KeyLost as error:

@@ -18,8 +18,6 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from storage.second_factors import Factor
 
-KEY_FILE = "second_factor.key"
-"""In the data directory, where the settings name no other (`confirmation.second_factor_key_file`)."""
 STEP_MS = 30_000
 DRIFT = 1
 """Steps that a person's clock may be early or late."""

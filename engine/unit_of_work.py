@@ -252,9 +252,8 @@ class UnitsOfWork:
         async with self.database.transaction() as tx:
             now = self.clock()
             messages = Messages(tx, now, await meta.instance(tx), self.texts, self._admin_room, self._pages)
-            unit = UnitOfWork(
-                tx, now, messages, clock_wrong=self.clock_wrong, code_missing=self._code_wanted and not coded
-            )
+            code_missing = self._code_wanted and not coded
+            unit = UnitOfWork(tx, now, messages, clock_wrong=self.clock_wrong, code_missing=code_missing)
             yield unit
             if event is not None:
                 await inbox.handled(tx, event.event_id)

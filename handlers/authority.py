@@ -33,6 +33,7 @@ class Policy:
     users: tuple[str, ...]
     allow_remote: bool
     protected: tuple[str, ...]
+    other_bots: tuple[str, ...] = ()
     roles: Roles = field(default_factory=Roles)
 
     @classmethod
@@ -44,6 +45,7 @@ class Policy:
             users=settings.moderators.users,
             allow_remote=settings.moderators.allow_remote,
             protected=settings.protected_users,
+            other_bots=settings.shared_admin_room.other_bots,
             roles=Roles.of(settings),
         )
 
@@ -76,7 +78,12 @@ class AdminRoom:
 
         `may` says whether they may a certain thing.
         """
-        if user_id == self.policy.bot_id or self.state.membership(user_id) != "join":
+        # Other bots quote strangers' words: nothing that they write is ever a command.
+        if (
+            user_id == self.policy.bot_id
+            or user_id in self.policy.other_bots
+            or self.state.membership(user_id) != "join"
+        ):
             return False
         if not self.policy.allow_remote and not self.policy.is_local(user_id):
             return False

@@ -86,6 +86,10 @@ class Commands(Generic[CommandT]):
         handler = next((handler for declared, handler in self._table if declared is command), self._help)
         return handler, parsed
 
+    def named(self, name: str) -> Command | None:
+        """The declaration of a command."""
+        return self._find(name)
+
     def _find(self, name: str) -> Command | None:
         return next((command for command in self.all if command.name == name), None)
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from storage.database import Row, Transaction
 
+KEY_FILE = "second_factor.key"
+"""What seeds are encrypted with: in the data directory, where `confirmation.second_factor_key_file` names no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:

@@ -68,6 +68,7 @@ class Template(StrEnum):
     RUNG = "rung"
     RUNG_PROBLEM = "rung_problem"
     SAID_IN_THREAD = "said_in_thread"
+    SHARED_ROOM = "shared_room"
     STATUS = "status"
     UNKNOWN_COMMAND = "unknown_command"
     UNKNOWN_REFERENCE = "unknown_reference"

@@ -8,6 +8,7 @@ from handlers import second_factor, yes_no
 from handlers.address import hear
 from handlers.admin_room import confirmation, wave_answers
 from handlers.admin_room.moderators import ModeratorIdentities
+from handlers.admin_room.shared import Said, Whose, begins_with, whose
 from handlers.admin_room.upgrade import Upgrade
 from handlers.admin_room.watch import WATCHED, Watch
 from handlers.authority import AdminRoom
@@ -48,6 +49,8 @@ class AdminRoomGate:
         """Handles one event; False where it has to wait. Raises: HomeserverError."""
         if event.state_key is not None:
             return await self._changed(event)
+        if event.sender in self._context.authority.policy.other_bots:
+            return await self._context.done(event)
         if event.type == "m.room.message":
             return await self._said(event)
         if event.type == "m.reaction" and not event.encrypted:  # clients never encrypt them
@@ -71,6 +74,8 @@ class AdminRoomGate:
         wave = await wave_answers.meant(self._context, event, message) if message is not None else None
         if message is None or (message.command is None and answered is None and wave is None):
             return await self._context.done(event)
+        if self._context.settings.shared_admin_room.other_bots and not await self._ours(event, message):
+            return True
         room = await self._context.authority.admin_room()
         # A prompt that asks for an encrypted answer asked in an encrypted room: it can't have become a plain one.
         by_reply = answered is not None or (wave is not None and wave.wave.rules.by_reply)
@@ -96,6 +101,29 @@ class AdminRoomGate:
         if found is not None:
             handler, parsed = found
             await handler(self._context, ModeratorCommand(event, parsed, room, message))
+
+    async def _ours(self, event: Incoming, message: Message) -> bool:
+        """Whether this bot answers, of several in the room; where none does, one of them says why.
+
+        Raises:
+            HomeserverError: it can't be told what a message replies to.
+        """
+        context, shared = self._context, self._context.settings.shared_admin_room
+        begins, replied = begins_with(event.content), None
+        if message.reply_to is not None and begins is None:
+            replied = await context.event(event.room_id, message.reply_to)
+        names = {begins, replied.sender if replied is not None and replied.room_id == event.room_id else None}
+        said = Said(context.bot_id in names, bool(names & set(shared.other_bots)))
+        if message.command is None:
+            found = Whose.OURS if said.names_us else Whose.OTHERS if said.names_other else Whose.NUMBER
+        else:
+            found = whose(self._commands.named(message.command), message, said, context.server_name, shared)
+        if found is Whose.OURS:
+            return True
+        async with context.units.begin(event) as unit:
+            if found is not Whose.OTHERS and shared.answers_for_others:
+                await unit.messages.reply(event, Template.SHARED_ROOM, what=found.value, bot=context.bot_id)
+        return False
 
     async def _answered(self, event: Incoming, message: Message | None) -> tuple[Request, bool] | None:
         """The prompt that `yes R7` answers, and whether it says yes; None where no prompt asks for such an answer."""

@@ -76,7 +76,13 @@ async def memberships(context: Context, asked: ModeratorCommand) -> None:
 async def ping(context: Context, asked: ModeratorCommand) -> None:
     """Says who is here: several bots may share an admin room."""
     async with context.units.begin(asked.event) as unit:
-        await unit.messages.reply(asked.event, Template.PING, bot=context.bot_id, server=context.server_name)
+        await unit.messages.reply(
+            asked.event,
+            Template.PING,
+            bot=context.bot_id,
+            server=context.server_name,
+            others=context.settings.shared_admin_room.other_bots,
+        )
         await unit.audit(AuditAction.LOOKED, actor=asked.by, command="ping")
 
 

@@ -74,7 +74,7 @@ class Look:
         powerful = {
             user_id
             for user_id, power in state.explicit_powers.items()
-            if power >= policy.power_level and user_id != policy.bot_id
+            if power >= policy.power_level and user_id not in (policy.bot_id, *policy.other_bots)
             if policy.allow_remote or policy.is_local(user_id)
         }
         if not powerful and not policy.users and not policy.roles.users and state.users_default < policy.power_level:

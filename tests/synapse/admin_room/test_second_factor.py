@@ -128,7 +128,7 @@ async def test_approvals_and_waves_take_a_code_too(scene: MakeScene) -> None:
     for target in targets:
         assert (await stage.user(target))["deactivated"] is False
     await app.talk.say(f"B1 {code}")
-    await stage.moderator.edited(card.event_id, "2 deactivated", timeout=60)
+    await stage.moderator.edited(card.event_id, "done", timeout=60)
     await app.talk.ask(app.code(), "approved")
     assert "waiting for approval" not in (await answer(stage, "!status R1")).body
 

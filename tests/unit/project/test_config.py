@@ -133,6 +133,8 @@ def test_few_settings_are_enough(tmp_path: Path) -> None:
         ({"confirmation.confirmed_by": "all"}, "got 'all'; must be 'any_moderator', 'requester' or 'other_moderator'"),
         ({"protected_users": ["@admin"]}, "got '@admin'; would match nobody: with @ it needs"),
         ({"protected_users": ["*:test"]}, "protected_users[1]: got '*:test'; would match nobody: with a"),
+        ({"shared_admin_room": {"other_bots": ["@b:test"]}}, "must name one bot a server, and none of this server"),
+        ({"shared_admin_room": {"other_bots": ["@b:x", "@c:x"]}}, "must name one bot a server, and none of this"),
         ({"roles": ["info"]}, "roles: must hold keys of its own"),
         ({"roles": {"Help Desk": {"commands": ["info"]}}}, "roles: a role is named with small letters, digits, - and"),
         ({"roles": {"desk": {"users": ["@a:test"]}}}, "roles.desk.commands: is missing"),

@@ -277,7 +277,8 @@ CASES: dict[str, Callable[[str], list[Values]]] = {
         for rows in (audit_rows(h), [])
     ],
     "said_in_thread": lambda h: each("r", *requests_with(h, Kind.MODERATION), *requests_with(h, Kind.OWN)),
-    "ping": lambda h: [{"bot": HOSTILE_ID, "server": h}],
+    "ping": lambda h: [{"bot": HOSTILE_ID, "server": h, "others": others} for others in ((), (h, h))],
+    "shared_room": lambda h: [{"what": what, "bot": HOSTILE_ID} for what in ("short_name", "number")],
     "refusal": lambda h: [
         {"refusal": refusal, "user": HOSTILE_ID, "server": h, "similar": similar}
         for refusal in Refusal
