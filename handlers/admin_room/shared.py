@@ -1,7 +1,8 @@
 """Several servers' bots in one admin room (`shared_admin_room`): which of them answers a message.
 
 All of them read it, so each decides by the message alone. What names an account of this server is this bot's; so is
-what names this bot or replies to it. A short `@user` and a number (`R7`) mean something else to each bot: nobody guesses.
+what names this bot or replies to it. A short `@user` and a number (`R7`) mean something else to each bot: nobody
+guesses.
 """
 
 from __future__ import annotations
