@@ -258,6 +258,10 @@ class Job:
                 # cancelled.
                 if _follows(request, step) is Step.DEACTIVATE:
                     await self._tools.steps.turns.take(request_id)
+                    try:
+                        await self._tools.steps.look_again(request)
+                    except ChangedMeanwhile as changed:
+                        event = _changed(changed)
                 async with self._units.unbroken.piece():
                     request, step = await self._recorder.next(request_id, event)
                     if step is None:
@@ -271,10 +275,15 @@ class Job:
         except StorageError as error:
             log.error("R%s is stuck: %s", request_id, error)
             return 5.0
+        except HomeserverError as error:
+            log.warning("R%s has to wait: %s", request_id, error)
+            self._tools.outage.failed(error)
+            return 5.0
         except Exception:
             log.exception("R%s stands still", request_id)
             return 30.0
         finally:
+            self._tools.steps.looked.discard(request_id)
             self._tools.steps.turns.end(request_id)
         if request is None or request.state not in (State.RUNNING, State.RELEASING):
             self._ended.append(asyncio.get_running_loop().time())
@@ -292,8 +301,7 @@ class Job:
             outage.answered()
             return StepDone(step, answer)
         except ChangedMeanwhile as changed:
-            words = ", ".join(changed.what)
-            return Cancelled("", f"the account isn't what the list showed any more: {words}")
+            return _changed(changed)
         except Problem as problem:
             return await step_failed(steps, step, request, problem)
         except HomeserverError as error:
@@ -353,6 +361,10 @@ class Job:
                 # Those that took longer than their wave.
                 await wave_unit.show(wave)
                 await wave_unit.say(wave, "nothing_open", mention=wave.requester_id)
+
+
+def _changed(changed: ChangedMeanwhile) -> Cancelled:
+    return Cancelled("", f"the account isn't what the list showed any more: {', '.join(changed.what)}")
 
 
 def _follows(request: Request, step: Step | None) -> Step | None:

@@ -88,6 +88,8 @@ class WaveSteps(Steps):
         self._memberships: dict[str, dict[str, str]] = {}
         self._joining_seen: tuple[float, frozenset[str]] = -math.inf, frozenset()
         self._one_asks = asyncio.Lock()
+        self.looked: set[int] = set()
+        """The requests whose account was looked at since they were taken up."""
         self.turns = Turns()
         """Taken before an account's deactivation is begun; given back here once it has left its rooms."""
 
@@ -107,6 +109,7 @@ class WaveSteps(Steps):
         because = await self._protected(request)
         if changed or because:
             raise ChangedMeanwhile((*changed, because) if because else changed)
+        self.looked.add(request.id)
         if not user.suspended:
             # Somebody may have lifted it on purpose.
             raise Problem(Failure.NOT_YET, "the homeserver doesn't show the account as suspended")
@@ -122,6 +125,18 @@ class WaveSteps(Steps):
             tasks = await self._accounts.scheduled_tasks(request.target_id, REDACTION)
             answer["redactions"] = [task.id for task in tasks]
         return answer
+
+    async def look_again(self, request: Request) -> None:
+        """Asks once more whether the account may be removed, where the snapshot's look was before a stop or a pause:
+        the settings may have changed since. What the account itself is may have been changed by the steps.
+
+        Raises:
+            ChangedMeanwhile: it mustn't.
+            HomeserverError: it can't be told now.
+        """
+        if request.id not in self.looked and (because := await self._protected(request)):
+            raise ChangedMeanwhile((because,))
+        self.looked.add(request.id)
 
     async def _hand_over(self, request: Request) -> Answer:
         """A suspended account can't pass its power on: the suspension is lifted meanwhile, where there is any."""

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox.mas import StandInMas
+from sandbox.mas_records import ulid
 from sandbox.mas_scene import MasScene
 from sandbox.scene import Scene
 from tests.support.admin_room import read_only
@@ -190,7 +191,7 @@ async def test_a_session_that_a_crash_left_at_mas_is_ended(scene: MakeMasScene, 
     await stage.bot.stop()
     records, device = stand_in.service.records, "LETHEPROOFLEFT"
     records.add(
-        "oauth2-sessions", user_id=records.by_name(localpart), user_session_id=None, client_id="C", finished_at=None,
+        "oauth2-sessions", user_id=records.by_name(localpart), user_session_id=None, client_id=ulid(), finished_at=None,
         scope=f"openid urn:matrix:client:api:* urn:matrix:client:device:{device}",
     )  # fmt: skip
     body = {"localpart": localpart, "device_id": device}

@@ -14,7 +14,7 @@ from engine.messages import CurrentAdminRoom
 from engine.pace_keeper import PaceKeeper
 from engine.unit_of_work import UnitsOfWork
 from engine.wave_job import Job, Tools
-from engine.wave_steps import Turns, WaveSteps
+from engine.wave_steps import ChangedMeanwhile, Turns, WaveSteps
 from engine.wave_unit import WaveUnit
 from homeserver.client.api import Refused, Unreachable
 from homeserver.client.pace import Pace
@@ -38,6 +38,9 @@ class ScriptedSteps:
         self.turns = Turns()
         self.done: list[tuple[Step, str]] = []
         self.instead: dict[tuple[Step, str], Callable[[], Awaitable[dict[str, Any]]]] = {}
+        self.looked: set[int] = set()
+        self.protected: set[str] = set()
+        """Who is found to be protected by the look right before the deactivation."""
 
     async def do(self, step: Step, request: Request) -> dict[str, Any]:
         self.done.append((step, request.target_id))
@@ -45,6 +48,10 @@ class ScriptedSteps:
         if instead is not None:
             return await instead()
         return dict(PROOFS) if step is Step.VERIFY else {}
+
+    async def look_again(self, request: Request) -> None:
+        if request.target_id in self.protected:
+            raise ChangedMeanwhile(("protected",))
 
     async def is_undone(self, request: Request) -> bool:
         return (Step.DEACTIVATE, request.target_id) not in self.done
@@ -145,6 +152,15 @@ async def test_a_pause_that_ends_while_steps_are_under_way_leaves_nobody_behind(
     finally:
         job.cancel()
         await asyncio.gather(job, return_exceptions=True)
+
+
+async def test_who_is_protected_right_before_the_deactivation_is_set_free(stage: Stage) -> None:
+    """The snapshot's look may have been before a stop: the last one is right before what can't be taken back."""
+    spared = stage.users[2]
+    stage.steps.protected = {spared}
+    await stage.run()
+    assert (Step.DEACTIVATE, spared) not in stage.steps.done and (Step.RELEASE, spared) in stage.steps.done
+    assert await stage.counts() == Counter({"done": 11, "cancelled": 1})
 
 
 async def test_what_one_account_breaks_keeps_back_no_other(stage: Stage) -> None:
