@@ -264,6 +264,10 @@ class Confirmation(_Section):
     second_factor: Literal["none", "totp"] = "none"
     second_factor_key_file: Path | None = None
 
+    def in_writing(self, *, encrypted: bool) -> bool:
+        """Whether answers are written, in a room that is or isn't encrypted: reactions never are."""
+        return self.method == "reply" and encrypted
+
 
 class Moderators(_Section):
     """Who may command the bot in the admin room."""

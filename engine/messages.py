@@ -97,15 +97,7 @@ class Messages:
         if request.kind is Kind.OWN and gone:
             return
         await outbox.drop_untried(self._tx, request.id, "card.edit.")
-        new = message_content(await self._card(request))
-        content = {
-            "msgtype": new["msgtype"],
-            # For clients that know no edits: the first line only, since the rest stands in the event once more.
-            "body": f"* {new['body'].partition(chr(10))[0]}",
-            "m.mentions": {},
-            "m.new_content": new,
-            "m.relates_to": {"rel_type": "m.replace"},
-        }
+        content = edit_content(await self._card(request))
         purpose = f"card.edit.{request.version}"
         # While steps follow each other quickly, only the last one is shown.
         delay_ms = PROGRESS_MS if request.state in ACTING else 0
@@ -123,6 +115,8 @@ class Messages:
 
     async def _in(self, room_id: str) -> Texts:
         """What is said in a room: in a direct message in its person's language, elsewhere in this installation's."""
+        if room_id == self.admin_room.room_id:
+            return self._texts
         person = await conversations.with_whom(self._tx, room_id)
         return self._texts if person is None else await self._to(person)
 
@@ -367,6 +361,21 @@ def message_content(
         "formatted_body": text.formatted_body,
         "m.mentions": {"user_ids": [mention]} if mention else {},
         **_relation(reply_to, thread),
+    }
+
+
+def edit_content(text: Text) -> dict[str, Any]:
+    """The content of an `m.room.message` that another one is replaced with; which one, the sender puts in.
+
+    Source: Matrix client-server API, "Event replacements".
+    """
+    return {
+        "msgtype": "m.notice",
+        # For clients that know no edits: the first line only, since the rest stands in the event once more.
+        "body": f"* {text.body.partition(chr(10))[0]}",
+        "m.mentions": {},
+        "m.new_content": message_content(text),
+        "m.relates_to": {"rel_type": "m.replace"},
     }
 
 

@@ -270,7 +270,9 @@ class Job:
                     if not isinstance(event, StepDone):
                         log.warning("%s: step %s: %s", request.reference, step, getattr(event, "cause", event))
                     if self._units.unbroken.closing:
-                        await self._recorder.store(request_id, event)
+                        # As in engine.runner: at the next start, the snapshot's last look is taken anew.
+                        if step is not Step.SNAPSHOT:
+                            await self._recorder.store(request_id, event)
                         return 30.0
         except StorageError as error:
             log.error("R%s is stuck: %s", request_id, error)

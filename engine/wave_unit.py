@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.announcements import YES_NO
-from engine.messages import message_content
+from engine.messages import edit_content, message_content
 from engine.unit_of_work import UnitOfWork
 from removal.audit_action import AuditAction
 from removal.facts import Facts
@@ -115,13 +115,7 @@ class WaveUnit:
             await put(wave.room_id, purpose, message_content(text, reply_to=wave.command_event_id), key=key)
             return
         await outbox.drop_untried_in(self.tx, wave.room_id, f"{purpose}.edit.")
-        edit = {
-            "msgtype": "m.notice",
-            "body": f"* {text.body.partition(chr(10))[0]}",
-            "m.mentions": {},
-            "m.new_content": message_content(text),
-            "m.relates_to": {"rel_type": "m.replace"},
-        }
+        edit = edit_content(text)
         which = f"{wave.version}.{self.now}"
         await put(
             wave.room_id, f"{purpose}.edit.{which}", edit, key=f"{key}.edit.{which}", relates_to=key, delay_ms=500

@@ -132,6 +132,7 @@ Group = Literal[
     "proof",
     "refusal",
     "remedy",
+    "reset_totp",
     "result",
     "rung",
     "rung_problem",

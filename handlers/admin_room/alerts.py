@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from engine.messages import message_content
+from engine.messages import edit_content, message_content
 from engine.unit_of_work import UnitOfWork
 from handlers.admin_room.allowed import allowed
 from handlers.admin_room.moderators import ModeratorIdentities
@@ -80,10 +80,7 @@ async def reacted(
         return await context.done(event)
     if not await allowed(context, event, room, *((command,) if command else ("suspend", "info"))):
         return True
-    what = await identities.refusal(event)
-    if what is not None:
-        async with context.units.begin(event) as unit:
-            await unit.messages.reply(event, Template.IDENTITY, what=what, user=event.sender, key="", required=True)
+    if not await identities.lets_count(event):
         return True
     if not command:
         async with context.units.begin(event) as unit:
@@ -91,7 +88,7 @@ async def reacted(
         return True
     if alert.target_id is None:
         return await context.done(event)
-    if context.settings.confirmation.method == "reply" and room.state.encrypted:
+    if context.settings.confirmation.in_writing(encrypted=room.state.encrypted):
         # Reactions aren't encrypted: whoever chose that answers are written wants it for these as well.
         async with context.units.begin(event) as unit:
             once_per = f"{alert.id} {event.sender}"
@@ -115,13 +112,7 @@ async def _close(unit: UnitOfWork, alert: Alert, room_id: str, how: str, by: str
     if not await alerts.close(unit.tx, alert.id):
         return
     text = unit.messages.render(Template.ALERT_CLOSED, kind=alert.kind, target=alert.target_id, how=how, by=by)
-    edit = {
-        "msgtype": "m.notice",
-        "body": f"* {text.body.partition(chr(10))[0]}",
-        "m.mentions": {},
-        "m.new_content": message_content(text),
-        "m.relates_to": {"rel_type": "m.replace"},
-    }
+    edit = edit_content(text)
     key = f"alert.{alert.id}"
     await unit.messages.put(room_id, f"{PURPOSE}{alert.id}.edit.{how}", edit, key=f"{key}.edit.{how}", relates_to=key)
     await unit.audit(

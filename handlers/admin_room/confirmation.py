@@ -94,7 +94,7 @@ async def _counts(
     approving = request.kind is Kind.OWN
     by_reply = request.rules.by_reply
     if approving:
-        by_reply = context.settings.confirmation.method == "reply" and room.state.encrypted
+        by_reply = context.settings.confirmation.in_writing(encrypted=room.state.encrypted)
     if by_reply:
         async with context.units.begin(event) as unit:
             if request.state in UNCONFIRMED | WAITING:
@@ -104,12 +104,7 @@ async def _counts(
                 )
                 await unit.audit(AuditAction.REACTION_REFUSED, request, actor=event.sender, because="by_reply")
         return False
-    what = await identities.refusal(event)
-    if what is not None:
-        async with context.units.begin(event) as unit:
-            await unit.messages.reply(event, Template.IDENTITY, what=what, user=event.sender, key="", required=True)
-            await unit.audit(AuditAction.REACTION_REFUSED, request, actor=event.sender, because="identity", detail=what)
-    return what is None
+    return await identities.lets_count(event, request)
 
 
 async def answered(context: Context, event: Incoming, room: AdminRoom, request: Request, yes: bool) -> None:

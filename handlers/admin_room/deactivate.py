@@ -207,7 +207,7 @@ async def request_of(
             confirmed_by=ConfirmedBy(settings.confirmation.confirmed_by),
             expires_after_ms=expires_after_ms,
             needs_other=lately >= settings.moderators.max_removals_per_hour,
-            by_reply=settings.confirmation.method == "reply" and asked.event.encrypted,
+            by_reply=settings.confirmation.in_writing(encrypted=asked.event.encrypted),
         ),
         facts=facts,
         reason=asked.parsed.text("--reason") or "",

@@ -12,6 +12,7 @@ from typing import Protocol
 from handlers.context import Context, ModeratorCommand
 from removal.audit_action import AuditAction
 from removal.incoming import DeviceTrust, Incoming
+from removal.request import Request
 from storage import identities
 from storage.identities import Known
 from texts import Template
@@ -59,6 +60,25 @@ class ModeratorIdentities:
         if key is None:
             return "missing" if self.required else None
         return await self._changed(event.sender, key)
+
+    async def lets_count(self, event: Incoming, request: Request | None = None) -> bool:
+        """Whether a moderator's reaction counts; where it doesn't, that is said, and the reaction is handled.
+
+        Args:
+            request: what it is about; then the audit holds a refusal too.
+
+        Raises:
+            HomeserverError: it can't be told.
+        """
+        what = await self.refusal(event)
+        if what is None:
+            return True
+        async with self._context.units.begin(event) as unit:
+            await unit.messages.reply(event, Template.IDENTITY, what=what, user=event.sender, key="", required=True)
+            if request is not None:
+                action = AuditAction.REACTION_REFUSED
+                await unit.audit(action, request, actor=event.sender, because="identity", detail=what)
+        return False
 
     async def _changed(self, user_id: str, key: str) -> str | None:
         room_id = self._context.authority.admin_room_id

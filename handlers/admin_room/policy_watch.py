@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Protocol
 
 from handlers.admin_room import alerts
@@ -80,11 +81,11 @@ class PolicyWatch:
                     more = await self.look(room) or more
                 except HomeserverError as error:
                     log.warning("the policy list %s couldn't be read: %s", room, error)
-            try:
-                async with asyncio.timeout(REST if more else LOOK_EVERY):
-                    await (asyncio.Event() if more else self._news).wait()
-            except TimeoutError:
-                pass
+            if more:
+                await asyncio.sleep(REST)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), LOOK_EVERY)
 
     async def look(self, room: str) -> bool:
         """Shows what is new in a list. Returns whether there is more than is shown at once. Raises: HomeserverError."""
@@ -160,9 +161,8 @@ class PolicyWatch:
 
     async def _show(self, room_id: str, room: str, rule: PolicyRule, named: list[str]) -> None:
         context = self._context
-        by_reply = (
-            context.settings.confirmation.method == "reply" and (await context.authority.admin_room()).state.encrypted
-        )
+        room_state = (await context.authority.admin_room()).state
+        by_reply = context.settings.confirmation.in_writing(encrypted=room_state.encrypted)
         async with context.units.begin() as unit:
             await stored.seen(unit.tx, KEY + room_id, [rule.entity])
             if not named:

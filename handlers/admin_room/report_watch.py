@@ -117,7 +117,7 @@ class ReportWatch:
                 unit,
                 "report",
                 target_id if local else None,
-                by_reply=context.settings.confirmation.method == "reply" and room.state.encrypted,
+                by_reply=context.settings.confirmation.in_writing(encrypted=room.state.encrypted),
                 user=target_id,
                 number=len(reports),
                 told=told,

@@ -120,10 +120,7 @@ async def reacted(
         return await context.done(event)
     if not await allowed(context, event, room, *_COMMANDS.get(key, STOPS if key in NO else ("deactivate",))):
         return True
-    what = await identities.refusal(event)
-    if what is not None:
-        async with context.units.begin(event) as unit:
-            await unit.messages.reply(event, Template.IDENTITY, what=what, user=event.sender, key="", required=True)
+    if not await identities.lets_count(event):
         return True
     if key in YES | NO | LOOKS_LIKE_YES and wave.rules.by_reply and wave.state in ASKED:
         await _hint(context, event, wave, "in_writing")

@@ -115,7 +115,7 @@ async def open_wave(
     async with context.units.begin(asked.event) as unit:
         rules = WaveRules(
             confirmed_by=ConfirmedBy(settings.confirmation.confirmed_by),
-            by_reply=settings.confirmation.method == "reply" and asked.event.encrypted,
+            by_reply=settings.confirmation.in_writing(encrypted=asked.event.encrypted),
             expires_after_ms=int(settings.confirmation.expires_after.total_seconds() * 1000),
             other_moderator_above=settings.bulk.other_moderator_above,
             type_number_above=settings.bulk.type_number_above,

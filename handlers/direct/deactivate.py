@@ -47,7 +47,7 @@ async def deactivate(context: Context, asked: DirectCommand) -> None:
         command_event_id=asked.event.event_id,
         thread_root=asked.event.thread_root,
         questions=questions,
-        by_reply=context.settings.confirmation.method == "reply" and asked.encrypted,
+        by_reply=context.settings.confirmation.in_writing(encrypted=asked.encrypted),
     )
     async with context.units.begin(asked.event) as unit:
         await unit.open(request, trust=asked.event.trust.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -120,3 +120,7 @@ def found_link(message: Seen) -> str:
     found = re.search(r"http://\S+/link/\S+", message.body)
     assert found, message.body
     return found.group()
+
+
+Visit = Callable[..., Awaitable[Visitor]]
+"""Opens a browser window on the page of a stage: the fixture `visit`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -18,6 +18,9 @@ from sandbox.scene import Scene
 from tests.conftest import Account, People
 from tests.support.in_process_bot import Inside, MakeInside
 from tests.support.scenes import making_scenes
+
+if TYPE_CHECKING:
+    from tests.support.browser import Visit, Visitor
 
 
 @pytest_asyncio.fixture
@@ -74,6 +77,19 @@ async def inside(scene: Callable[..., Awaitable[Scene]]) -> AsyncIterator[MakeIn
     yield make
     for each in made:
         await each.close()
+
+
+@pytest_asyncio.fixture
+async def visit() -> AsyncIterator[Visit]:
+    """Opens browser windows (arguments as for `Visitor.on`, without the browser)."""
+    from tests.support.browser import Visitor, chromium  # playwright takes long to load, and few tests need it
+
+    async with chromium() as browser:
+
+        async def open_window(stage: Scene, **options: Any) -> Visitor:
+            return await Visitor.on(stage, browser, **options)
+
+        yield open_window
 
 
 async def settled(look: Callable[[], Awaitable[bool]]) -> None:

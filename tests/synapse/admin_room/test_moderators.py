@@ -121,7 +121,7 @@ async def test_the_only_moderator_is_accepted_on_the_command_line(scene: MakeSce
     await with_identity(stage.moderator)
     await answer(stage, "!help")
     code, output = await stage.bot.command("accept", stage.moderator.user_id)
-    assert code == 1 and "nothing to accept" in output
+    assert code == 1 and "Nothing to accept" in output
     await reset_identity(stage.moderator)
     async with untouched(stage):
         assert "bot.py accept" in (await answer(stage, "!help")).body

@@ -25,6 +25,17 @@ async def all_tokens(stage: Scene) -> list[tuple[str, str, str]]:
     return found
 
 
+async def move(stage: Scene, mas: StandInMas) -> None:
+    """The stage's homeserver leaves its accounts to MAS from now on; everybody stays logged in."""
+    homeserver, tokens = stage.homeserver, await all_tokens(stage)
+    await homeserver.stop()
+    homeserver.config.update(synapse_config(mas.access.url, mas.secret))
+    await mas.start(homeserver)
+    for user_id, device_id, token in tokens:
+        mas.adopt(user_id, device_id, token, admin=user_id == stage.bot_id)
+    await homeserver.start()
+
+
 async def test_nothing_is_done_by_the_wrong_door() -> None:
     """The server moves, its old tokens go on working: what is confirmed then stops, and says so. With the settings for
     MAS it goes on, and is done in MAS."""
@@ -35,13 +46,7 @@ async def test_nothing_is_done_by_the_wrong_door() -> None:
             await stage.set_up()
             target = await stage.account("spammer")
             removal = await asked(stage, f"!deactivate {target} --erase")
-            tokens = await all_tokens(stage)
-            await homeserver.stop()
-            homeserver.config.update(synapse_config(mas.access.url, mas.secret))
-            await mas.start(homeserver)
-            for user_id, device_id, token in tokens:
-                mas.adopt(user_id, device_id, token, admin=user_id == stage.bot_id)
-            await homeserver.start()
+            await move(stage, mas)
             await removal.confirm()
             said = await removal.says("were moved")
             assert "Read back" not in said
@@ -69,13 +74,7 @@ async def test_a_persons_own_request_stops_and_says_so() -> None:
             person = await stage.person("leaver")
             talk = await Talk.begin(stage, person)
             await talk.confirmed()
-            tokens = await all_tokens(stage)
-            await homeserver.stop()
-            homeserver.config.update(synapse_config(mas.access.url, mas.secret))
-            await mas.start(homeserver)
-            for user_id, device_id, token in tokens:
-                mas.adopt(user_id, device_id, token, admin=user_id == stage.bot_id)
-            await homeserver.start()
+            await move(stage, mas)
             await talk.hears("could not be removed. You keep it", timeout=90)
             told = await stage.moderator.wait_for(lambda e: e.room_id == stage.room and "(MAS) by now" in e.body, 30)
             assert person.user_id in told.body

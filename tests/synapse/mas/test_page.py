@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import pytest_asyncio
 
 from sandbox.mas import StandInMas
 from sandbox.mas_records import ulid
 from sandbox.mas_scene import MasScene
-from sandbox.scene import Scene
 from tests.support.admin_room import read_only
-from tests.support.browser import Visitor, chromium, link_of, page_settings
+from tests.support.browser import Visit, Visitor, link_of, page_settings
 from tests.support.direct_room import SHOWN, Talk, states
 from tests.support.page_client import PageClient
 from tests.synapse.conftest import settled
@@ -24,18 +21,6 @@ from tests.synapse.mas.conftest import REAL, Service
 from tests.synapse.web.test_whole_way import devices
 
 MakeMasScene = Callable[..., Awaitable[MasScene]]
-Visit = Callable[..., Awaitable[Visitor]]
-
-
-@pytest_asyncio.fixture
-async def visit() -> AsyncIterator[Visit]:
-    """Opens browser windows."""
-    async with chromium() as browser:
-
-        async def open_window(stage: Scene, **options: Any) -> Visitor:
-            return await Visitor.on(stage, browser, **options)
-
-        yield open_window
 
 
 async def sign_on(visitor: Visitor, user_id: str) -> None:

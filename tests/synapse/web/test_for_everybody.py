@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from sandbox.node import DIRECTORY
-from tests.support.browser import Visitor, found_link, page_settings
+from tests.support.browser import Visit, Visitor, found_link, page_settings
 from tests.support.direct_room import SCHEDULED, MakeScene, Talk, states
-from tests.synapse.web.conftest import Visit
 
 AXE = DIRECTORY / "node_modules" / "axe-core" / "axe.min.js"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.admin_room import read_only
-from tests.support.browser import page_settings
+from tests.support.browser import Visit, page_settings
 from tests.support.direct_room import MakeScene, Talk, states
 from tests.support.mail_server import FROM, PASSWORD, USER, Mailbox, mail_server
 from tests.synapse.conftest import settled
-from tests.synapse.web.conftest import Visit
 
 ADDRESS = "leaver.unseen@elsewhere.example"
 

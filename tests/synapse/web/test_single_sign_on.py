@@ -11,9 +11,8 @@ from sandbox.homeserver import Homeserver
 from sandbox.node import why_not
 from sandbox.openid import OpenIdProvider
 from sandbox.synapse_process import free_port
-from tests.support.browser import Visitor, link_of, page_settings
+from tests.support.browser import Visit, Visitor, link_of, page_settings
 from tests.support.direct_room import MakeScene, Talk, requests, states
-from tests.synapse.web.conftest import Visit
 from tests.synapse.web.test_whole_way import devices
 
 

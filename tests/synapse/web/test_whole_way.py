@@ -8,11 +8,10 @@ from sandbox.client import Person
 from sandbox.homeserver import CallFailed
 from sandbox.scene import Scene
 from tests.support.admin_room import read_only
-from tests.support.browser import page_settings
+from tests.support.browser import Visit, page_settings
 from tests.support.direct_room import MakeScene, requests, states
 from tests.support.removals import upload
 from tests.synapse.conftest import settled
-from tests.synapse.web.conftest import Visit
 
 
 async def devices(stage: Scene, user_id: str) -> list[str]:

@@ -38,6 +38,7 @@ def test_the_command_line_explains_itself_without_a_library(arguments: tuple[str
         (("backup", "nowhere"), {"aiohttp", "nio", "jinja2", "lxml", "babel"}),
         (("audit", "verify"), {"aiohttp", "nio"}),
         (("accept", "@a:b.c"), {"aiohttp", "nio"}),
+        (("reset-totp", "@a:b.c"), {"aiohttp", "nio"}),
     ],
 )
 def test_what_works_without_a_homeserver_loads_no_client(
