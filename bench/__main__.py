@@ -1,6 +1,7 @@
 """`make bench`: figures that say whether the bot is slow, each as a ratio to something measured in the same run.
 
-`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts, `make bench ARGS=--growth` waves of several
+`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts (with `--only sqlite` or `--only postgresql` on
+that database), `make bench ARGS=--growth` waves of several
 sizes. The tables go into docs/performance.md.
 """
 

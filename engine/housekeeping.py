@@ -67,7 +67,7 @@ class Housekeeping:
                 self._expired_ts = now
                 await self._prune_expired(now)
             await self._take_off_files(now)
-            seen = await self._units.wait_for_change(seen, LOOK_EVERY)
+            seen = await self._units.wait_for_change(seen, LOOK_EVERY, "uploads")
 
     async def _prune_expired(self, now: int) -> None:
         """Links and visits live for a quarter of an hour, and hold who somebody is: they don't stay for a day."""

@@ -19,16 +19,37 @@ from removal.request import Failure, Request
 
 NAMED = 20
 """So many of the rooms that are left over are looked at and named."""
+FIRST_LOOK, LAST_LOOK, LATER = 0.1, 5.0, 1.5
+"""Seconds until it is looked again at first and at most, and how much later each look without progress is."""
+LEARNS = 0.2
+"""How much of the newest look goes into the expected speed, 0 to 1."""
 QUIET = 2.0
 """Seconds without progress after which it is looked whether it is a lasting one."""
+
+
+@dataclass(slots=True)
+class Speed:
+    """How fast accounts leave rooms, as the looks at them tell: so that the next look comes when it is likely over."""
+
+    a_room: float = 0.1
+    """Seconds."""
+
+    def seen(self, rooms: int, seconds: float) -> None:
+        """So many rooms were left in so many seconds."""
+        if rooms > 0:
+            self.a_room += (seconds / rooms - self.a_room) * LEARNS
+
+    def until_out_of(self, rooms: int) -> float:
+        """Seconds until so many rooms are left, likely."""
+        return rooms * self.a_room
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
     """How an account is watched that leaves its rooms."""
 
-    first: float = 0.1
-    """Seconds until it is looked again; then longer and longer."""
+    speed: Speed | None = None
+    """By which the looks go; without it they come soon, then later and later."""
     quiet: float = QUIET
     among: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
     """Entered while it is watched."""
@@ -104,11 +125,15 @@ async def until_in_no_room(accounts: AccountBackend, user_id: str, stalled: floa
 
 
 async def _watch(accounts: AccountBackend, user_id: str, stalled: float, looks: Looks) -> list[str]:
-    fewest, since, delay, looked = None, asyncio.get_running_loop().time(), looks.first, False
+    clock = asyncio.get_running_loop().time
+    fewest, since, delay, looked = None, clock(), FIRST_LOOK, False
     while rooms := await accounts.joined_rooms(user_id):
-        quiet = asyncio.get_running_loop().time() - since
+        quiet = clock() - since
         if fewest is None or len(rooms) < fewest:
-            fewest, since = len(rooms), asyncio.get_running_loop().time()
+            if looks.speed is not None:
+                looks.speed.seen((fewest or 0) - len(rooms), quiet)
+                delay = min(max(looks.speed.until_out_of(len(rooms)), FIRST_LOOK), LAST_LOOK)
+            fewest, since = len(rooms), clock()
         elif quiet > stalled:
             break
         elif quiet > looks.quiet and not looked and len(rooms) <= NAMED:
@@ -116,7 +141,10 @@ async def _watch(accounts: AccountBackend, user_id: str, stalled: float, looks: 
             if all(version for _, _, version in [await _named(accounts, room_id) for room_id in rooms]):
                 break
         await asyncio.sleep(delay)
-        delay = min(delay * 1.5, 5.0)
+        delay = min(delay * LATER, LAST_LOOK)
+    if looks.speed is not None and not rooms:
+        # It was over some time between the last two looks: half of it, or nobody would see that it goes faster now.
+        looks.speed.seen(fewest or 0, (clock() - since) / 2)
     return rooms
 
 

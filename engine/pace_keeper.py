@@ -16,17 +16,21 @@ QUIET_LOOKS = 5
 LATELY = 5
 SLOW, QUICK = 2.0, 1.4
 """Times the quiet answer: above the first there are fewer calls, below the second more."""
-FEWEST = 2
-"""Calls side by side at least: with one alone, Synapse waits between two accounts (measured)."""
+FEWEST = 1
+"""Calls side by side at least."""
 LEAST = 0.002
-"""Seconds: an answer that takes less is quick, whatever the quiet one took."""
+"""Seconds: no quiet answer counts as quicker than this."""
 
 
 class PaceKeeper:
-    """Watches how long a cheap question takes."""
+    """Watches how long a question takes."""
 
     def __init__(self, pace: Pace, ask: Callable[[], Awaitable[object]]) -> None:
-        """Args: ask: the question; what it answers doesn't matter."""
+        """
+        Args:
+            ask: the question. Its answer doesn't matter, but it should wait for what people's messages wait for, too: the
+                homeserver's processor and its database.
+        """
         self._pace = pace
         self._ask = ask
         self._quiet: float | None = None
@@ -36,9 +40,8 @@ class PaceKeeper:
         """Before there is any load of ours: how long an answer takes then."""
         took = [seconds for seconds in [await self._look() for _ in range(QUIET_LOOKS)] if seconds is not None]
         if took:
-            quiet = statistics.median(took)
-            # Somebody else may have been busy just then: of several waves, the quickest look counts.
-            self._quiet = quiet if self._quiet is None else min(self._quiet, quiet)
+            # Somebody else may be busy just then, or the bot itself: of all, the quickest look counts.
+            self._quiet = min(took) if self._quiet is None else min(self._quiet, *took)
 
     async def run(self) -> None:
         """Keeps the pace until cancelled; then everything is let through again."""
@@ -56,11 +59,11 @@ class PaceKeeper:
     def _adapt(self) -> None:
         if self._quiet is None or len(self._lately) < LATELY:
             return
-        lately = max(statistics.median(self._lately), LEAST)
-        if lately > SLOW * self._quiet:
+        lately, quiet = statistics.median(self._lately), max(self._quiet, LEAST)
+        if lately > SLOW * quiet:
             self._pace.limit = max(FEWEST, self._pace.limit - 1)
             self._lately.clear()
-        elif lately < QUICK * self._quiet:
+        elif lately < QUICK * quiet:
             self._pace.limit += 1
             self._lately.clear()
 

@@ -50,7 +50,7 @@ class ReceiptMail:
                 await self._look()
             except StorageError as error:
                 log.error("the receipts by e-mail can't be looked at: %s", error)
-            seen = await self._units.wait_for_change(seen, LOOK_EVERY)
+            seen = await self._units.wait_for_change(seen, LOOK_EVERY, "receipts", "requests")
 
     async def _look(self) -> None:
         async with self._units.database.transaction(only_reading=True) as tx:

@@ -102,7 +102,7 @@ class Runner:
                 except StorageError as error:
                     log.error("can't look for work: %s", error)
                     nap = 5.0
-                seen = await self._units.wait_for_change(seen, nap)
+                seen = await self._units.wait_for_change(seen, nap, "requests")
 
     async def _look(self, tasks: asyncio.TaskGroup) -> float:
         """Starts what is due; returns the seconds until the next look."""
@@ -180,7 +180,7 @@ class Runner:
             self._active.pop(request.target_id, None)
             if self._asking == request.id:
                 self._asking = None
-            await self._units.notify()
+            self._units.notify("requests")
 
     async def _work(self, request: Request) -> None:
         request_id = request.id
@@ -281,12 +281,12 @@ class Runner:
         if step is not Step.REDACT:
             return await work
         try:
-            seen = self._units.changes
+            seen = self._units.changes("requests")
             while not work.done():
-                change = asyncio.ensure_future(self._units.wait_for_change(seen, None))
+                change = asyncio.ensure_future(self._units.wait_for_change(seen, None, "requests"))
                 await asyncio.wait({work, change}, return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
-                seen = self._units.changes
+                seen = self._units.changes("requests")
                 async with self._units.database.transaction() as tx:
                     now = await requests.get(tx, request.id)
                 if now is not None and now.state is not State.RUNNING:

@@ -99,7 +99,7 @@ class OutboxSender:
                     self._busy.add(message.room_id)
                     tasks.create_task(self._deliver(message))
                 timeout = None if next_try is None else max(0.05, next_try - loop_time)
-                seen = await self._units.wait_for_change(seen, timeout)
+                seen = await self._units.wait_for_change(seen, timeout, "outbox")
 
     async def emptied(self) -> None:
         """Waits until nothing is being sent, and nothing waits that could be sent now."""
@@ -112,7 +112,7 @@ class OutboxSender:
             ready = possible and any(self._paused_until.get(each.room_id, 0.0) <= now for each in waiting)
             if not self._busy and not ready:
                 return
-            seen = await self._units.wait_for_change(seen, 0.2)
+            seen = await self._units.wait_for_change(seen, 0.2, "outbox")
 
     async def _deliver(self, message: Outgoing) -> None:
         about(reference(message.request_id) if message.request_id else "")
@@ -128,7 +128,7 @@ class OutboxSender:
             await self._give_up(message)
         finally:
             self._busy.discard(message.room_id)
-            await self._units.notify()
+            self._units.notify("outbox")
 
     async def _try(self, message: Outgoing) -> None:
         content = message.content

@@ -7,10 +7,11 @@ outbox sender (messages) and the runner (steps) hear that there is work.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from engine.about import about
 from engine.messages import CurrentAdminRoom, Messages, Pages
@@ -41,6 +42,9 @@ from storage import audit, inbox, meta, people, requests
 from storage.database import Database, Transaction
 from texts import Texts
 
+Table = Literal["inbox", "outbox", "receipts", "requests", "uploads", "waves"]
+"""A table for which somebody waits."""
+_ALL = ""
 Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970."""
 CONSENT = (Confirmed, MatrixIDTyped, ConfirmedByLogIn, Approved)
@@ -216,11 +220,10 @@ class UnitsOfWork:
         self.texts = texts
         self.clock = clock
         self._admin_room = admin_room
-        self.changed = asyncio.Condition()
+        self._waiting: dict[asyncio.Future[None], tuple[Table, ...]] = {}
+        self._changes: Counter[str] = Counter()
         self.unbroken = Unbroken()
         """What is begun there is ended, even when the bot is told to stop."""
-        self.changes = 0
-        """Number of committed units; compared in `wait_for_change`, so that no change is missed."""
 
     async def texts_for(self, user_id: str) -> Texts:
         """The texts in the language that a person chose; where they chose none, in this installation's."""
@@ -262,22 +265,40 @@ class UnitsOfWork:
                 self._observe(before, after)
         # A unit that changed nothing wakes nobody: the runner looks in units, and would wake itself without end.
         if tx.changed and not quiet:
-            await self.notify()
+            self.notify(*tx.changed)
 
-    async def notify(self) -> None:
-        """Wakes all tasks in `wait_for_change`."""
-        async with self.changed:
-            self.changes += 1
-            self.changed.notify_all()
+    def notify(self, *tables: str) -> None:
+        """Wakes the tasks in `wait_for_change` that wait for one of these tables; without any, all of them."""
+        self._changes.update(dict.fromkeys(tables or (_ALL,), 1))
+        for waiting, wanted in self._waiting.items():
+            if not waiting.done() and (not tables or not wanted or not set(wanted).isdisjoint(tables)):
+                waiting.set_result(None)
 
-    async def wait_for_change(self, seen: int, timeout: float | None) -> int:
-        """Waits until more than `seen` units were committed, or `timeout` seconds; returns how many there are."""
-        try:
-            async with asyncio.timeout(timeout), self.changed:
-                await self.changed.wait_for(lambda: self.changes > seen)
-        except TimeoutError:
-            pass
-        return self.changes
+    def changes(self, *tables: Table) -> int:
+        """How often one of these tables changed, or any where none is named; compared in `wait_for_change`, so that
+        no change is missed."""
+        if not tables:
+            return self._changes.total()
+        return self._changes[_ALL] + sum(self._changes[table] for table in tables)
+
+    async def wait_for_change(self, seen: int, timeout: float | None, *tables: Table) -> int:
+        """Waits until one of the tables has changed more than `seen` times, or `timeout` seconds; returns how often it
+        has.
+
+        Args:
+            tables: what whoever waits reads. None: every change matters.
+        """
+        if self.changes(*tables) <= seen:
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting[waiting] = tables
+            try:
+                async with asyncio.timeout(timeout):
+                    await waiting
+            except TimeoutError:
+                pass
+            finally:
+                del self._waiting[waiting]
+        return self.changes(*tables)
 
 
 def _public(event: Event, decision: Decision) -> dict[str, Any]:

@@ -230,9 +230,9 @@ class Job:
             return False
         if wave.state in AT_WORK and all([await self._left_behind(number) for _, number in self._later]):
             await self._settle(left_behind=True)
-        seen = self._units.changes
+        seen = self._units.changes("requests", "waves")
         wait = max(0.05, self._later[0][0] - asyncio.get_running_loop().time())
-        await self._units.wait_for_change(seen, min(wait, SHOW_EVERY))
+        await self._units.wait_for_change(seen, min(wait, SHOW_EVERY), "requests", "waves")
         return True
 
     async def _waiting(self) -> bool:
@@ -331,7 +331,7 @@ class Job:
                 return
             self._shown = seen
             await WaveUnit(unit).show(wave, rate=self._rate())
-        await self._units.notify()
+        self._units.notify("outbox")
 
     def _rate(self) -> float:
         """Accounts a minute, over the last minute at most."""

@@ -61,7 +61,7 @@ class WaveRunner:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 nap = await self._look(tasks)
-                seen = await self._units.wait_for_change(seen, nap)
+                seen = await self._units.wait_for_change(seen, nap, "waves")
 
     async def _look(self, tasks: asyncio.TaskGroup) -> float:
         now = self._units.clock()
@@ -79,7 +79,7 @@ class WaveRunner:
             async with self._units.begin(quiet=True) as unit:
                 decision = await WaveUnit(unit).apply(await WaveUnit(unit).get(wave.id), TimePassed(synced_ts))
             if decision.refusal is None:
-                await self._units.notify()
+                self._units.notify(*unit.tx.changed)
         for wave in working:
             if wave.id not in self._tasks and wave.state is not WaveState.PAUSED:
                 self._tasks[wave.id] = tasks.create_task(self._carry_out(wave.id))
@@ -101,7 +101,7 @@ class WaveRunner:
             await asyncio.sleep(30)
         finally:
             self._tasks.pop(wave_id, None)
-            await self._units.notify()
+            self._units.notify("waves")
 
     async def _work(self, wave_id: int) -> None:
         async with self._units.database.transaction() as tx:

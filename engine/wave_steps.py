@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.failures import Problem
 from engine.handover import hand_over, only_admin
-from engine.leaving import Looks, leave_all, still_in, until_deactivated, until_in_no_room
+from engine.leaving import Looks, Speed, leave_all, still_in, until_deactivated, until_in_no_room
 from engine.steps import PAUSE, STALLED, Answer, Steps
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.facts import facts_of
@@ -23,8 +23,8 @@ LEAVING = 2
 """So many accounts are watched at once while they leave their rooms: Synapse takes one after the other."""
 GOING = 8
 """So many accounts are deactivated and still in rooms at once: enough that Synapse never waits for the next one."""
-FIRST_LOOK = 0.3
-"""Seconds until it is looked again whether an account has left its rooms; then longer and longer."""
+GATHER = 1.0
+"""Seconds: long enough for several, short beside a removal."""
 
 
 class ChangedMeanwhile(Exception):
@@ -79,11 +79,18 @@ class WaveSteps(Steps):
         *,
         pause: float = PAUSE,
         stalled: float = STALLED,
+        gather: float = GATHER,
     ) -> None:
-        """Args: protected: why an account mustn't be removed by now, for other reasons than its own state."""
+        """
+        Args:
+            protected: why an account mustn't be removed by now, for other reasons than its own state.
+            gather: seconds in which accounts come together whose question is one for all of them.
+        """
         super().__init__(accounts, pause=pause, stalled=stalled)
+        self._gather = gather
         self._protected = protected
         self._watched = asyncio.Semaphore(LEAVING)
+        self._speed = Speed()
         self._table[Step.HANDOVER] = self._hand_over
         self._memberships: dict[str, dict[str, str]] = {}
         self._joining_seen: tuple[float, frozenset[str]] = -math.inf, frozenset()
@@ -160,7 +167,7 @@ class WaveSteps(Steps):
         return {"erase": request.options.erase, "id_server_unbind_result": unbound}
 
     async def _wait(self, request: Request) -> Answer:
-        looks = Looks(FIRST_LOOK, self._stalled, _Watched(self._watched, lambda: self.turns.end(request.id)))
+        looks = Looks(self._speed, self._stalled, _Watched(self._watched, lambda: self.turns.end(request.id)))
         await until_deactivated(self._accounts, request, self._stalled)
         left_over = await until_in_no_room(self._accounts, request.target_id, self._stalled, looks)
         if left_over:
@@ -180,6 +187,7 @@ class WaveSteps(Steps):
         asked_for = clock()
         async with self._one_asks:
             if self._joining_seen[0] < asked_for:
+                await asyncio.sleep(self._gather)
                 self._joining_seen = clock(), await self._accounts.open_tasks(JOIN_STATES)
             return self._joining_seen[1]
 

@@ -78,7 +78,7 @@ class Dispatcher:
                         tasks.create_task(self._handle_room(room_id))
                 # Every event handled is a change: where very many wait, not each is a reason to look for more.
                 await asyncio.sleep(min(0.2, len(waiting) / 2_000))
-                seen = await self._context.units.wait_for_change(seen, None)
+                seen = await self._context.units.wait_for_change(seen, None, "inbox")
 
     async def _handle_room(self, room_id: str) -> None:
         """Handles what waits in a room; an event that can't be handled yet is tried again until it can."""
@@ -96,7 +96,7 @@ class Dispatcher:
                 wait = min(wait * 2, LONGEST_WAIT)
         finally:
             self._busy.discard(room_id)
-            await self._context.units.notify()
+            self._context.units.notify("inbox")
 
     async def _next_in(self, room_id: str) -> Incoming | None:
         async with self._context.units.database.transaction() as tx:

@@ -160,7 +160,7 @@ class Recheck:
                     return
             if self._context.units.clock() > deadline:
                 raise Problem(Failure.PASSING, "the notice to the person isn't sent yet")
-            seen = await self._context.units.wait_for_change(seen, 1.0)
+            seen = await self._context.units.wait_for_change(seen, 1.0, "outbox")
 
     async def _withdrawn(self, request: Request, room: AdminRoom) -> ConfirmationWithdrawn | Declined | None:
         if request.rules.by_reply or request.confirmation_event_id is None:

@@ -42,7 +42,7 @@ class SoleAdminCounter:
                     self._counts.pop(request_id).cancel()  # answered or given up: others wait for the slot
                 for request_id in wanted.keys() - self._counts.keys():
                     self._counts[request_id] = tasks.create_task(self._count(request_id, wanted[request_id]))
-                seen = await self._context.units.wait_for_change(seen, None)
+                seen = await self._context.units.wait_for_change(seen, None, "requests")
 
     async def _count(self, request_id: int, target_id: str) -> None:
         while True:

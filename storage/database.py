@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,13 @@ class Transaction:
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        self.changed = False
-        """Whether any row was inserted, updated or deleted."""
+        self.changed: set[str] = set()
+        """The tables in which a row was inserted, updated or deleted."""
 
     async def run(self, sql: str, *values: Any) -> int:
         """Runs a statement; returns the id of the row it inserted, else the number of rows it changed."""
         async with self._connection.execute(sql, values) as cursor:
-            self.changed |= cursor.rowcount > 0
+            self._note(sql, cursor.rowcount)
             inserted = sql.lstrip()[:6].upper() == "INSERT"
             return (cursor.lastrowid or 0) if inserted and cursor.rowcount > 0 else cursor.rowcount
 
@@ -58,8 +60,12 @@ class Transaction:
         if not values:
             return 0
         async with self._connection.executemany(sql, values) as cursor:
-            self.changed |= cursor.rowcount > 0
+            self._note(sql, cursor.rowcount)
             return cursor.rowcount
+
+    def _note(self, sql: str, rows: int) -> None:
+        if rows > 0:
+            self.changed.add(_written(sql))
 
     async def script(self, statements: Iterable[str]) -> None:
         for statement in statements:
@@ -162,6 +168,15 @@ class Database:
                 if isinstance(error, sqlite3.Error):
                     raise StorageError(f"{self.path}: {error}") from error
                 raise
+
+
+@lru_cache(maxsize=1024)
+def _written(sql: str) -> str:
+    """The table that a statement writes."""
+    found = re.match(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)", sql)
+    if found is None:
+        raise ValueError(f"which table does this write? {sql}")
+    return found[1]
 
 
 def copy(source: Path, target: Path) -> None:

@@ -300,7 +300,7 @@ class Fuzzed:
                     return
             # A reaction may wait until the prompts in the outbox are sent: perhaps it stands under one of them.
             await self._send_all()
-            await self._units.notify()
+            self._units.notify()
             await asyncio.sleep(0.002)
 
     def _complain(self) -> None:

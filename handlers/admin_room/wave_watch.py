@@ -59,7 +59,7 @@ class WaveWatch:
                     if wave.id not in self._busy:
                         self._busy.add(wave.id)
                         tasks.create_task(self._look_after(wave))
-                seen = await units.wait_for_change(seen, None)
+                seen = await units.wait_for_change(seen, None, "waves")
 
     async def _look_after(self, wave: Wave) -> None:
         backoff, clock = Backoff(), asyncio.get_running_loop().time
@@ -89,7 +89,7 @@ class WaveWatch:
             await asyncio.sleep(30)
         finally:
             self._busy.discard(wave.id)
-            await self._context.units.notify()
+            self._context.units.notify("waves")
 
     async def _current(self, wave_id: int) -> Wave | None:
         async with self._context.units.database.transaction(only_reading=True) as tx:

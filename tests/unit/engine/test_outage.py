@@ -139,7 +139,7 @@ async def test_messages_for_many_rooms_do_not_each_ask_a_dead_homeserver(units: 
         assert sender.asked <= ROOMS + 8  # and then one every 0.14 to 0.2 s
         sender.away = False
         outbox_sender.nudge()
-        await units.notify()
+        units.notify()
         async with asyncio.timeout(5):
             await sender.all_sent.wait()
     finally:

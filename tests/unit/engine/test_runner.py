@@ -41,7 +41,7 @@ async def test_a_removal_that_cannot_begin_waits_and_is_tried_when_the_homeserve
             request = await asked.get()
             assert request.state is State.SCHEDULED
             runner.nudge()
-            await units.notify()
+            units.notify()
             await asked.get()
         assert asked.empty()
     finally:

@@ -7,13 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
 
 from engine.messages import PROGRESS_MS, CurrentAdminRoom
-from engine.unit_of_work import UnitOfWork, UnitsOfWork, UnknownRequest
+from engine.unit_of_work import Table, UnitOfWork, UnitsOfWork, UnknownRequest
 from removal.audit_action import AuditAction
 from removal.facts import Facts
 from removal.incoming import Incoming
@@ -233,14 +233,14 @@ async def test_a_room_can_be_left_again(book: Book) -> None:
 async def test_an_error_in_an_entry_leaves_nothing_of_it(book: Book) -> None:
     """Neither state, audit nor message, and the event that caused it isn't handled."""
     request = await book.opened(moderation())
-    before = (await book.messages(), await book.audit(), book.units.changes)
+    before = (await book.messages(), await book.audit(), book.units.changes())
     async with book.units.database.transaction() as tx:
         await inbox.add(tx, COMMAND, NOW)
     with pytest.raises(ZeroDivisionError):
         async with book.units.begin(COMMAND) as unit:
             await unit.apply(request, YES, actor=MODERATOR)
             raise ZeroDivisionError
-    assert (await book.messages(), await book.audit(), book.units.changes) == before
+    assert (await book.messages(), await book.audit(), book.units.changes()) == before
     async with book.units.database.transaction() as tx:
         assert await requests.get(tx, request.id) == request
         assert [event for _, event in await inbox.pending(tx)] == [COMMAND]
@@ -260,17 +260,39 @@ async def test_whoever_waits_for_work_hears_of_every_change(book: Book) -> None:
     """Also of one that was committed just before; a unit that only looked is none. A wait ends by itself."""
     async with book.units.begin():
         pass  # the first one gives the database its name
-    seen = book.units.changes
+    seen = book.units.changes()
     waiting = asyncio.create_task(book.units.wait_for_change(seen, 30))
     await asyncio.sleep(0)
     async with book.units.begin() as unit:
         await requests.get(unit.tx, 1)
-    assert book.units.changes == seen
+    assert book.units.changes() == seen
     async with book.units.begin() as unit:
         await unit.audit(AuditAction.LOOKED)
     assert await waiting == seen + 1
     assert await book.units.wait_for_change(seen, 30) == seen + 1
     assert await book.units.wait_for_change(seen + 1, 0.01) == seen + 1
+
+
+@pytest.mark.parametrize("table", ["requests", "waves"])
+async def test_whoever_waits_for_a_table_is_left_alone_by_the_others(book: Book, table: Table) -> None:
+    """Each answer and each sync changes something: not everybody needs to look what it was."""
+    await book.opened(moderation())
+    seen, answers = book.units.changes(table), book.units.changes("outbox")
+    waiting = asyncio.create_task(book.units.wait_for_change(seen, 30, table))
+    await asyncio.sleep(0)
+    async with book.units.begin() as unit:
+        await unit.messages.reply(COMMAND, Template.EDITED)
+    assert await book.units.wait_for_change(answers, 30, "outbox", table) == answers + seen + 1
+    assert not waiting.done()
+    book.units.notify()  # as when the homeserver is back: everybody looks
+    assert await waiting == seen + 1
+
+
+async def test_every_table_that_is_waited_for_is_there(book: Book) -> None:
+    """A name that no statement writes would be waited for in vain."""
+    async with book.units.database.transaction() as tx:
+        tables = {row["name"] for row in await tx.all("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    assert set(get_args(Table)) <= tables
 
 
 async def test_a_request_that_is_not_there_is_an_error(book: Book) -> None:

@@ -55,9 +55,9 @@ async def nobody(request: Request) -> str:
     return ""
 
 
-def steps(accounts: Accounts) -> WaveSteps:
+def steps(accounts: Accounts, gather: float = 0) -> WaveSteps:
     """The steps, without a pause."""
-    return WaveSteps(cast(AccountBackend, accounts), nobody, pause=0)
+    return WaveSteps(cast(AccountBackend, accounts), nobody, pause=0, gather=gather)
 
 
 async def test_a_task_that_began_while_it_was_asked_for_others_is_seen() -> None:
@@ -75,6 +75,18 @@ async def test_a_task_that_began_while_it_was_asked_for_others_is_seen() -> None
     assert await first == {"rooms": 0, "repairs": 0}
     assert [each["rooms"] for each in await asyncio.gather(*others)] == [0] * 5
     assert accounts.asked == 2
+
+
+async def test_who_comes_within_a_moment_is_asked_for_together() -> None:
+    """Accounts leave their rooms one after the other: each would ask by itself."""
+    accounts = Accounts()
+    made = steps(accounts, gather=0.2)
+    asked = []
+    for name in (ANNA, BERT, ANNA):
+        asked.append(asyncio.create_task(made.do(Step.WAIT, moderation(target_id=name))))
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*asked)
+    assert accounts.asked == 1
 
 
 async def test_rooms_and_invitations_are_read_at_once_and_anew_each_time() -> None:

@@ -330,6 +330,27 @@ async def test_a_folder_that_is_not_there_is_said_at_the_start(tmp_path: Path) -
         await Database(tmp_path / "nowhere" / "lethe.db").open()
 
 
+@pytest.mark.parametrize(
+    ("statement", "written"),
+    [
+        ("INSERT INTO meta (key, value) VALUES ('a', 'b')", {"meta"}),
+        ("INSERT OR REPLACE INTO meta (key, value) VALUES ('one', 'b')", {"meta"}),
+        ("UPDATE meta SET value = 'b' WHERE key = 'one'", {"meta"}),
+        ("DELETE FROM meta WHERE key = 'one'", {"meta"}),
+        ("DELETE FROM meta WHERE key = 'another'", set()),
+        ("SELECT value FROM meta", set()),
+    ],
+)
+async def test_a_transaction_knows_the_tables_that_it_changed(
+    database: Database, statement: str, written: set[str]
+) -> None:
+    """By that, those who wait for work are woken: for a row that wasn't there, nobody."""
+    await put(database, "one")
+    async with database.transaction() as tx:
+        await tx.run(statement)
+        assert tx.changed == written
+
+
 async def test_a_database_that_becomes_read_only_takes_everything_back(database: Database) -> None:
     """A file system that was remounted read-only while the bot runs."""
     async with database.transaction() as tx:

@@ -1,0 +1,83 @@
+"""Fewer calls side by side while the homeserver is slow, in simulated time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from engine.pace_keeper import FEWEST, PaceKeeper
+from homeserver.client.api import HomeserverError
+from homeserver.client.pace import Pace
+from simulation.loop import SimulatedLoop
+
+MOST = 4
+
+
+class Server:
+    """One that answers after so many seconds; None fails."""
+
+    def __init__(self, takes: float | None) -> None:
+        self.takes = takes
+
+    async def ask(self) -> None:
+        if self.takes is None:
+            raise HomeserverError("broken")
+        await asyncio.sleep(self.takes)
+
+
+async def limits(*answers: float | None, quiet: tuple[float, ...] = (0.01,)) -> list[int]:
+    """How many calls are let through after half a minute of each of these answers, and when it is over."""
+    server, pace = Server(quiet[0]), Pace(MOST)
+    keeper = PaceKeeper(pace, server.ask)
+    for seconds in quiet:
+        server.takes = seconds
+        await keeper.measure_quiet()
+    keeping = asyncio.ensure_future(keeper.run())
+    found = []
+    for takes in answers:
+        server.takes = takes
+        await asyncio.sleep(30)
+        found.append(pace.limit)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    return [*found, pace.limit]
+
+
+@pytest.mark.parametrize(
+    ("answers", "quiet", "expected"),
+    [
+        ((0.01, 0.03, 0.01), (0.01,), [MOST, FEWEST, MOST]),
+        ((0.017, 0.017), (0.01,), [MOST, MOST]),  # a little slower is no reason
+        ((0.03, 0.017), (0.01,), [FEWEST, FEWEST]),  # nor is that quick again
+        ((0.03, None, 0.01), (0.01,), [FEWEST, FEWEST, MOST]),  # an error tells nothing
+        ((0.03, 0.01), (0.05, 0.01, 0.04), [FEWEST, MOST]),  # of several waves' looks the quickest counts
+        ((0.0015,), (0.0005,), [MOST]),  # so quick that nobody notices
+        ((0.03,), (), [MOST]),
+    ],
+)
+def test_the_number_of_calls_follows_the_answers(
+    answers: tuple[float | None, ...], quiet: tuple[float, ...], expected: list[int]
+) -> None:
+    """At the end everything is let through again."""
+    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
+    try:
+        found = loop.run_until_complete(limits(*answers, quiet=quiet) if quiet else unmeasured(*answers))
+    finally:
+        loop.end()
+    assert found == [*expected, MOST]
+
+
+async def unmeasured(*answers: float | None) -> list[int]:
+    """The same where the homeserver didn't answer before."""
+    server, pace = Server(None), Pace(MOST)
+    keeper = PaceKeeper(pace, server.ask)
+    await keeper.measure_quiet()
+    keeping = asyncio.ensure_future(keeper.run())
+    server.takes = answers[0]
+    await asyncio.sleep(30)
+    found = pace.limit
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    return [found, pace.limit]
