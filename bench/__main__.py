@@ -1,8 +1,7 @@
 """`make bench`: figures that say whether the bot is slow, each as a ratio to something measured in the same run.
 
-`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts (with `--only sqlite` or `--only postgresql` on
-that database), `make bench ARGS=--growth` waves of several
-sizes. The tables go into docs/performance.md.
+`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts, with `--on sqlite` or `--on postgresql` on one
+database only, `make bench ARGS=--growth` waves of several sizes. The tables go into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -21,17 +20,21 @@ from engine.steps import PAUSE
 from sandbox.programs import program
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+DATABASES = ("sqlite", "postgresql")
 GROWTH = (100, 1_000, 10_000)
 GROWTH_ROOMS = 1
 """Rooms that an account is in at most where it is measured how the cost grows."""
 
 
-async def main(accounts: int, *, only_wave: bool) -> None:
+async def main(accounts: int, databases: Sequence[str], *, only_wave: bool) -> None:
     """Measures and prints."""
     if not only_wave:
         await singles()
     wave.open_files()
-    write("wave", f"{run('SQLite')}\n\n{wave.table(await wave.measure(accounts))}")
+    if "sqlite" in databases:
+        write("wave", f"{run('SQLite')}\n\n{wave.table(await wave.measure(accounts))}")
+    if "postgresql" not in databases:
+        return
     if program("postgres") is None:
         print("PostgreSQL isn't installed: the same on it isn't measured. On Debian: apt-get install postgresql")
         return
@@ -86,6 +89,13 @@ async def singles() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measures how fast the bot is.")
     parser.add_argument("--wave", type=int, metavar="ACCOUNTS", help="only a wave, of so many accounts")
-    parser.add_argument("--growth", action="store_true", help="only how a wave's cost grows: 100 to 10,000 accounts")
+    parser.add_argument("--on", choices=DATABASES, help="the wave on this database of Synapse's only")
+    parser.add_argument(
+        "--growth", type=int, nargs="*", metavar="ACCOUNTS", help="only how a wave's cost grows: 100 to 10,000 accounts"
+    )
     chosen = parser.parse_args()
-    asyncio.run(growth(GROWTH) if chosen.growth else main(chosen.wave or 1000, only_wave=chosen.wave is not None))
+    if chosen.growth is not None:
+        asyncio.run(growth(chosen.growth or GROWTH))
+    else:
+        on = [chosen.on] if chosen.on else DATABASES
+        asyncio.run(main(chosen.wave or 1000, on, only_wave=chosen.wave is not None))
