@@ -28,8 +28,8 @@ class PaceKeeper:
     def __init__(self, pace: Pace, ask: Callable[[], Awaitable[object]]) -> None:
         """
         Args:
-            ask: the question. Its answer doesn't matter, but it should wait for what people's messages wait for, too: the
-                homeserver's processor and its database.
+            ask: the question. Its answer doesn't matter, but it should wait for what people's messages wait for, too:
+                the homeserver's processor and its database.
         """
         self._pace = pace
         self._ask = ask
