@@ -1,7 +1,7 @@
 """`make bench`: figures that say whether the bot is slow, each as a ratio to something measured in the same run.
 
-`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts (with `--on sqlite` or `--on postgresql` on that
-database only), `make bench ARGS=--growth` waves of several sizes. The tables go into docs/performance.md.
+`make bench ARGS="--wave 1000"` measures a wave only, of so many accounts (with `--on sqlite` or `--on postgresql` on
+that one), `make bench ARGS=--growth` waves of several sizes. The tables go into docs/performance.md.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ QUIET_LOOKS = 5
 LATELY = 5
 SLOW, QUICK = 2.0, 1.4
 """Times the quiet answer: above the first there are fewer calls, below the second more."""
-FEWEST = 1
-"""Calls side by side at least."""
+FEWEST = 2
+"""Calls side by side at least: with one alone, Synapse waits between two accounts (measured)."""
 LEAST = 0.002
 """Seconds: no quiet answer counts as quicker than this."""
 
