@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import history, removal, takeover, wave
+from bench import answer, history, removal, takeover, wave
 from engine.steps import PAUSE
 from sandbox.programs import program
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+ANSWERS = 100
 DATABASES = ("sqlite", "postgresql")
 GROWTH = (100, 1_000, 10_000)
 GROWTH_ROOMS = 1
@@ -72,6 +73,7 @@ async def singles() -> None:
     print("A removal with erasure of an account in one room (from ✅ to the receipt), medians of five:")
     print(f"  through the bot {by_bot:.2f} s, the same calls by hand {by_hand:.2f} s: {by_bot / by_hand:.2f} ×")
     print(f"  ({PAUSE:.1f} s of both are the pause before the rooms are looked at again)")
+    await answer.main(ANSWERS)
     running, answering = await takeover.measure()
     print("A bot is killed while a stand-by waits on the same data directory, medians of five:")
     print(f"  the stand-by runs after {running:.2f} s, and has answered after {answering:.2f} s")

@@ -85,7 +85,8 @@ class Lethe:
         """
         before = len(self.log)
         given = ["--config", str(self.config), *arguments]
-        if self.prepared is not None and not self._stay:
+        # What is to be loaded before everything else can't be had by a fork of what runs already.
+        if self.prepared is not None and not self._stay and "LD_PRELOAD" not in self.environment:
             self._process = await self.prepared.start(given, self.log_file, self.environ())
         else:
             self._process = await self._execute(given)

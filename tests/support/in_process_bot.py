@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
+from typing import Any
+from unittest.mock import patch
 
 import config
 from cli.run import run
+from engine.unit_of_work import UnitsOfWork
 from homeserver.client.clock import HomeserverClock, local_ms
 from sandbox.scene import Scene
 
@@ -38,6 +41,7 @@ class Inside:
         self._wrong_clock = wrong_clock
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._units: UnitsOfWork | None = None
         self.clock = MovedClock()
 
     async def start(self) -> None:
@@ -45,15 +49,20 @@ class Inside:
         settings = config.load(self._stage.bot.config, {})
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stop = asyncio.Event()
-        self._task = asyncio.create_task(
-            run(settings, self._stop, HomeserverClock(self.clock) if self._wrong_clock else self.clock)
-        )
         joined = asyncio.create_task(self._stage.bot_joined())
-        await asyncio.wait({self._task, joined}, return_when=asyncio.FIRST_COMPLETED)
+        with patch("cli.run.UnitsOfWork", self._keep):
+            self._task = asyncio.create_task(
+                run(settings, self._stop, HomeserverClock(self.clock) if self._wrong_clock else self.clock)
+            )
+            await asyncio.wait({self._task, joined}, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             joined.cancel()
             self._task.result()
         await joined
+
+    def _keep(self, *arguments: Any, **options: Any) -> UnitsOfWork:
+        self._units = UnitsOfWork(*arguments, **options)
+        return self._units
 
     async def stop(self) -> None:
         """Ends it in order."""
@@ -68,12 +77,14 @@ class Inside:
             await self.stop()
 
     async def pass_time(self, ms: int) -> None:
-        """Lets time pass, and wakes the bot: any event does."""
+        """Lets time pass, and has everybody look at the clock once the bot has heard all that was said before."""
         self.clock.ahead += ms
         said = await self._stage.moderator.say(self._stage.room, "tick")
         async with asyncio.timeout(30):
             while not self._has_handled(said):  # noqa: ASYNC110 - nothing tells us when it has
                 await asyncio.sleep(0.05)
+        if self._units is not None:
+            self._units.notify()
 
     def _has_handled(self, event_id: str) -> bool:
         with contextlib.closing(sqlite3.connect(f"file:{self._stage.bot.database}?mode=ro", uri=True)) as database:

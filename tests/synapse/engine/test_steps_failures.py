@@ -103,7 +103,7 @@ async def test_an_identity_server_that_is_away_needs_a_person(
         assert "Next attempt" in await removal.command("status")
         await removal.retry()
     said = await removal.says("is stuck at")
-    assert "identity server" in said and "is suspended, not deactivated" in said and "!cancel" in said
+    assert "identity server" in said and "Suspended, not deactivated" in said and "!cancel" in said
     user = await stage.user(target)
     assert (user["deactivated"], user["suspended"]) == (False, True)
     assert removal.step("threepids")["attempts"] == 3

@@ -1,0 +1,96 @@
+"""What an answer costs the bot, against the least that a bot on the same library could do.
+
+    python -m bench.answer [--answers 100]
+
+The least is matrix-nio's client in an encrypted room of its own, which says as many words to whoever says `!help`, and
+keeps nothing. Both are asked in turn on one Synapse, so that what else the machine does hits both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+
+from sandbox.homeserver import Homeserver
+from sandbox.prepared import PROJECT, die_with_parent
+from sandbox.scene import Scene
+from sandbox.usage import usage
+
+BARE = """
+import asyncio, sys
+from nio import AsyncClient, AsyncClientConfig, RoomMessageText
+
+async def main(url, user_id, password, store, room_id, words):
+    config = AsyncClientConfig(encryption_enabled=True)
+    client = AsyncClient(url, user_id, store_path=store, config=config)
+    await client.login(password)
+    await client.join(room_id)
+    await client.sync(timeout=0, full_state=True)
+
+    async def answer(room, event):
+        if event.body == "!help":
+            relation = {"m.in_reply_to": {"event_id": event.event_id}}
+            content = {"msgtype": "m.text", "body": words, "m.relates_to": relation}
+            await client.room_send(room.room_id, "m.room.message", content, ignore_unverified_devices=True)
+
+    client.add_event_callback(answer, RoomMessageText)
+    print("ready", flush=True)
+    await client.sync_forever(timeout=30000)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+WARM_UP = 5
+"""Answers that don't count."""
+
+
+async def measure(answers: int) -> tuple[float, float]:
+    """Seconds of processor time for an answer: the bot, and the bare one."""
+    async with Homeserver() as homeserver:
+        stage = Scene(homeserver)
+        bare = None
+        with tempfile.TemporaryDirectory() as store:
+            try:
+                await stage.set_up(log={"level": "info"})
+                user = await stage.account("bare")
+                room = await stage.moderator.create_room(encrypted=True, invite=[user])
+                words = await _asked(stage, stage.room)
+                bare = await asyncio.create_subprocess_exec(
+                    sys.executable, "-c", BARE, homeserver.base_url, user, stage.passwords[user], store, room, words,
+                    cwd=PROJECT, stdout=asyncio.subprocess.PIPE, preexec_fn=die_with_parent,
+                )  # fmt: skip
+                assert bare.stdout is not None and stage.bot.pid is not None  # noqa: S101 - just started
+                await bare.stdout.readline()
+                pids = (stage.bot.pid, bare.pid)
+                before = [0.0, 0.0]
+                for number in range(answers + WARM_UP):
+                    if number == WARM_UP:
+                        before = [usage(pid).cpu for pid in pids]
+                    for each in (stage.room, room):
+                        await _asked(stage, each)
+                ours, theirs = ((usage(pid).cpu - at) / answers for pid, at in zip(pids, before, strict=True))
+                return ours, theirs
+            finally:
+                if bare is not None:
+                    bare.kill()
+                    await bare.wait()
+                await stage.close()
+
+
+async def _asked(stage: Scene, room_id: str) -> str:
+    said = await stage.moderator.say(room_id, "!help")
+    return (await stage.moderator.reply_to(said, 60)).body
+
+
+async def main(answers: int) -> None:
+    """Measures and prints."""
+    ours, bare = await measure(answers)
+    print(f"Processor time for an answer to !help in an encrypted room, mean of {answers}:")
+    print(f"  Lethe {ours * 1000:.1f} ms, a bare nio bot {bare * 1000:.1f} ms: {ours / bare:.1f} ×")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, default=100)
+    asyncio.run(main(parser.parse_args().answers))
