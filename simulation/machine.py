@@ -53,6 +53,10 @@ class Process:
 
     def kill(self) -> None:
         self.alive = False
+        self.close_files()
+
+    def close_files(self) -> None:
+        """As the operating system does it when a process has ended, whatever it left open."""
         for connection in self.connections:
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
@@ -249,10 +253,14 @@ class Machine:
         """Waits until nothing is left of the process."""
         if self._task is None:
             return
-        task, process, self._task = self._task, self._process, None
-        await asyncio.wait({task})
+        task, process = self._task, self._process
+        await asyncio.wait({task})  # whoever waits here may be cancelled: the next one waits on
+        if self._task is not task:
+            return
+        self._task = None
         if process is not None:
             killed = not process.alive
             process.alive = False
+            process.close_files()
             if not killed and not task.cancelled() and (error := task.exception()) is not None:
                 self.ended.append(error)

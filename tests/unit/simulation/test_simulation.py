@@ -69,6 +69,11 @@ def test_a_seed_is_always_the_same_life() -> None:
     assert len(first) == 3 and all(life.endswith("[]") for life in first.values())
 
 
+def test_lives_that_once_were_called_wrong() -> None:
+    """A stop that was cancelled in the middle; people who had left their rooms when the bot spoke or acted."""
+    assert all(life.endswith("[]") for life in lives_of(420, 780, 871, 951).values())
+
+
 def test_tasks_have_the_order_of_their_making() -> None:
     """A set of tasks, as asyncio keeps it, doesn't depend on places in memory: a group ends in the same order."""
     clock = loop()
