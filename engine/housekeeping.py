@@ -108,17 +108,20 @@ class Housekeeping:
     async def _take_off_files(self, now: int) -> None:
         if now < self._failed_until:
             return
+        while due := await self._due(now):
+            for uri in due:
+                try:
+                    await self._files.delete(uri)
+                except HomeserverError as error:
+                    log.warning("%s can't be deleted from the server yet: %s", uri, error)
+                    self._failed_until = now + int(LOOK_EVERY * 1000)
+                    return
+                async with self._units.database.transaction() as tx:
+                    await uploads.deleted(tx, uri)
+
+    async def _due(self, now: int) -> list[str]:
         async with self._units.database.transaction() as tx:
-            due = await uploads.due(tx, now)
-        for uri in due:
-            try:
-                await self._files.delete(uri)
-            except HomeserverError as error:
-                log.warning("%s can't be deleted from the server yet: %s", uri, error)
-                self._failed_until = now + int(LOOK_EVERY * 1000)
-                return
-            async with self._units.database.transaction() as tx:
-                await uploads.deleted(tx, uri)
+            return await uploads.due(tx, now)
 
 
 def _before(now: int, kept: timedelta) -> int:

@@ -37,7 +37,8 @@ class Speed:
     def seen(self, rooms: int, seconds: float) -> None:
         """So many rooms were left in so many seconds."""
         if rooms > 0:
-            self.a_room += (seconds / rooms - self.a_room) * LEARNS
+            # A homeserver that was away for a moment says nothing about the next account.
+            self.a_room += (min(seconds / rooms, 4 * self.a_room) - self.a_room) * LEARNS
 
     def until_out_of(self, rooms: int) -> float:
         """Seconds until so many rooms are left, likely."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import statistics
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 from homeserver.client.api import HomeserverError
 from homeserver.client.pace import Pace
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5
 """Seconds between looks."""
@@ -34,18 +37,23 @@ class PaceKeeper:
         self._pace = pace
         self._ask = ask
         self._quiet: float | None = None
+        self._keeping = 0
         self._lately: deque[float] = deque(maxlen=LATELY)
 
     async def measure_quiet(self) -> None:
         """Before there is any load of ours: how long an answer takes then."""
         took = [seconds for seconds in [await self._look() for _ in range(QUIET_LOOKS)] if seconds is not None]
-        if took:
-            # Somebody else may be busy just then, or the bot itself: of all, the quickest look counts.
-            self._quiet = min(took) if self._quiet is None else min(self._quiet, *took)
+        if not took:
+            log.warning("how quick the homeserver is can't be measured: nobody is made way for")
+            return
+        # Somebody else may be busy just then, or the bot itself: the quickest look counts; while another wave is at
+        # work, what was measured before that, too.
+        self._quiet = min(took) if self._quiet is None or not self._keeping else min(self._quiet, *took)
 
     async def run(self) -> None:
         """Keeps the pace until cancelled; then everything is let through again."""
         self._lately.clear()
+        self._keeping += 1
         try:
             while True:
                 seconds = await self._look()
@@ -54,6 +62,7 @@ class PaceKeeper:
                     self._adapt()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
+            self._keeping -= 1
             self._pace.limit = self._pace.most
 
     def _adapt(self) -> None:

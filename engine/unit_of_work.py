@@ -45,6 +45,8 @@ from texts import Texts
 Table = Literal["inbox", "outbox", "receipts", "requests", "uploads", "waves"]
 """A table for which somebody waits."""
 _ALL = ""
+LONGEST_WAIT = 30.0
+"""Seconds after which everybody looks again who waits for a change."""
 Clock = Callable[[], int]
 """Gives the time in milliseconds since 1970."""
 CONSENT = (Confirmed, MatrixIDTyped, ConfirmedByLogIn, Approved)
@@ -286,8 +288,11 @@ class UnitsOfWork:
         has.
 
         Args:
+            timeout: None where nothing else is waited for. After `LONGEST_WAIT` it is looked again all the same: a
+                clock that was set, or a task that was cancelled right after its commit, wakes nobody.
             tables: what whoever waits reads. None: every change matters.
         """
+        timeout = LONGEST_WAIT if timeout is None else min(timeout, LONGEST_WAIT)
         if self.changes(*tables) <= seen:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting[waiting] = tables

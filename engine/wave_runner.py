@@ -85,7 +85,8 @@ class WaveRunner:
                 self._tasks[wave.id] = tasks.create_task(self._carry_out(wave.id))
         if due:
             return 1.0
-        return NAP if wake is None else min(max((wake - now) / 1000, 0.05), NAP)
+        nap = max(0.05, self._stragglers_at - asyncio.get_running_loop().time())
+        return nap if wake is None else min(max((wake - now) / 1000, 0.05), nap)
 
     async def _carry_out(self, wave_id: int) -> None:
         try:

@@ -187,7 +187,8 @@ class WaveSteps(Steps):
         asked_for = clock()
         async with self._one_asks:
             if self._joining_seen[0] < asked_for:
-                await asyncio.sleep(self._gather)
+                # Whoever waited for the one before has gathered already.
+                await asyncio.sleep(max(0.0, self._gather - (clock() - asked_for)))
                 self._joining_seen = clock(), await self._accounts.open_tasks(JOIN_STATES)
             return self._joining_seen[1]
 

@@ -184,7 +184,7 @@ class Witness:
             return bool(card.yes_read)
         if not self._reacted(card.event.event_id, {card.target_id}):
             return False
-        said = [e for r in self._server.rooms.values() for e in r.timeline if e.sender == card.target_id]
+        said = [e for r in self._heard() for e in r.timeline if e.sender == card.target_id]
         if self._needs_matrix_id and not any(self.words.get(e.event_id) == card.target_id for e in said):
             return False
         if self._needs_approval:
@@ -195,6 +195,10 @@ class Witness:
             by_reaction = any(self._reacted(each, moderators) for each in asked)
             return by_reaction or f"!approve R{card.request_id}" in typed
         return True
+
+    def _heard(self) -> list[Any]:
+        """The rooms in which the bot is or was."""
+        return [r for r in self._server.rooms.values() if ("m.room.member", self._bot_id) in r.state]
 
     def _reacted(self, event_id: str, who: set[str] | frozenset[str]) -> bool:
         for room in self._server.rooms.values():
@@ -260,7 +264,7 @@ class Witness:
         words = command.split()
         # Somebody who asked for their own account may have left the room by now.
         target = (others or [self.senders.get(answers, "")])[0] if own else words[1] if len(words) > 1 else ""
-        if target not in self.words[event.event_id]:
+        if not target or target not in self.words[event.event_id]:
             self.fault(f"the card of R{request_id} doesn't name {target}")
         self.cards[request_id] = Card(request_id, event, target, own, command, self.elapsed_ms())
 

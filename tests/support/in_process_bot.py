@@ -49,12 +49,15 @@ class Inside:
         settings = config.load(self._stage.bot.config, {})
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stop = asyncio.Event()
+        self._units = None
         joined = asyncio.create_task(self._stage.bot_joined())
         with patch("cli.run.UnitsOfWork", self._keep):
             self._task = asyncio.create_task(
                 run(settings, self._stop, HomeserverClock(self.clock) if self._wrong_clock else self.clock)
             )
-            await asyncio.wait({self._task, joined}, return_when=asyncio.FIRST_COMPLETED)
+            while self._units is None and not self._task.done():  # noqa: ASYNC110 - nothing tells us
+                await asyncio.sleep(0.01)
+        await asyncio.wait({self._task, joined}, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             joined.cancel()
             self._task.result()
