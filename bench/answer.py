@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import tempfile
 
+from bench.bare import beside
 from sandbox.homeserver import Homeserver
-from sandbox.prepared import PROJECT, die_with_parent
 from sandbox.scene import Scene
 from sandbox.usage import usage
 
@@ -49,33 +48,27 @@ async def measure(answers: int) -> tuple[float, float]:
     """Seconds of processor time for an answer: the bot, and the bare one."""
     async with Homeserver() as homeserver:
         stage = Scene(homeserver)
-        bare = None
-        with tempfile.TemporaryDirectory() as store:
-            try:
-                await stage.set_up(log={"level": "info"})
-                user = await stage.account("bare")
-                room = await stage.moderator.create_room(encrypted=True, invite=[user])
-                words = await _asked(stage, stage.room)
-                bare = await asyncio.create_subprocess_exec(
-                    sys.executable, "-c", BARE, homeserver.base_url, user, stage.passwords[user], store, room, words,
-                    cwd=PROJECT, stdout=asyncio.subprocess.PIPE, preexec_fn=die_with_parent,
-                )  # fmt: skip
-                assert bare.stdout is not None and stage.bot.pid is not None  # noqa: S101 - just started
-                await bare.stdout.readline()
-                pids = (stage.bot.pid, bare.pid)
-                before = [0.0, 0.0]
-                for number in range(answers + WARM_UP):
-                    if number == WARM_UP:
-                        before = [usage(pid).cpu for pid in pids]
-                    for each in (stage.room, room):
-                        await _asked(stage, each)
-                ours, theirs = ((usage(pid).cpu - at) / answers for pid, at in zip(pids, before, strict=True))
-                return ours, theirs
-            finally:
-                if bare is not None:
-                    bare.kill()
-                    await bare.wait()
-                await stage.close()
+        try:
+            await stage.set_up(log={"level": "info"})
+            user = await stage.account("bare")
+            room = await stage.moderator.create_room(encrypted=True, invite=[user])
+            words = await _asked(stage, stage.room)
+            with tempfile.TemporaryDirectory() as store:
+                async with beside(stage, BARE, user, store, room, words) as pids:
+                    await _ask(stage, room, WARM_UP)
+                    before = [usage(pid).cpu for pid in pids]
+                    await _ask(stage, room, answers)
+                    ours, theirs = ((usage(pid).cpu - at) / answers for pid, at in zip(pids, before, strict=True))
+                    return ours, theirs
+        finally:
+            await stage.close()
+
+
+async def _ask(stage: Scene, room_id: str, times: int) -> None:
+    """Both in turn."""
+    for _ in range(times):
+        await _asked(stage, stage.room)
+        await _asked(stage, room_id)
 
 
 async def _asked(stage: Scene, room_id: str) -> str:

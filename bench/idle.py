@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from dataclasses import dataclass
 
+from bench.bare import beside
 from sandbox.homeserver import Homeserver
-from sandbox.prepared import PROJECT, die_with_parent
 from sandbox.scene import Scene
 from sandbox.usage import Usage, usage
 
@@ -47,26 +46,16 @@ async def measure(seconds: float) -> tuple[Idle, Idle]:
     """The bot, and the bare one."""
     async with Homeserver() as homeserver:
         stage = Scene(homeserver)
-        bare = None
         try:
             await stage.set_up(log={"level": "info"})
             user = await stage.account("bare")
-            bare = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", BARE, homeserver.base_url, user, stage.passwords[user],
-                cwd=PROJECT, stdout=asyncio.subprocess.PIPE, preexec_fn=die_with_parent,
-            )  # fmt: skip
-            assert bare.stdout is not None and stage.bot.pid is not None  # noqa: S101 - just started
-            await bare.stdout.readline()
-            await asyncio.sleep(SETTLE)
-            pids = (stage.bot.pid, bare.pid)
-            before = [usage(pid) for pid in pids]
-            await asyncio.sleep(seconds)
-            ours, theirs = (_idle(one, usage(pid), seconds) for one, pid in zip(before, pids, strict=True))
-            return ours, theirs
+            async with beside(stage, BARE, user) as pids:
+                await asyncio.sleep(SETTLE)
+                before = [usage(pid) for pid in pids]
+                await asyncio.sleep(seconds)
+                ours, theirs = (_idle(one, usage(pid), seconds) for one, pid in zip(before, pids, strict=True))
+                return ours, theirs
         finally:
-            if bare is not None:
-                bare.kill()
-                await bare.wait()
             await stage.close()
 
 

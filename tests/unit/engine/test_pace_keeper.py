@@ -27,7 +27,7 @@ class Server:
         await asyncio.sleep(self.takes)
 
 
-async def limits(*answers: float | None, quiet: tuple[float, ...] = (0.01,)) -> list[int]:
+async def limits(answers: tuple[float | None, ...], quiet: tuple[float | None, ...]) -> list[int]:
     """How many calls are let through after half a minute of each of these answers, and when it is over."""
     server, pace = Server(quiet[0]), Pace(MOST)
     keeper = PaceKeeper(pace, server.ask)
@@ -54,30 +54,16 @@ async def limits(*answers: float | None, quiet: tuple[float, ...] = (0.01,)) -> 
         ((0.03, None, 0.01), (0.01,), [FEWEST, FEWEST, MOST]),  # an error tells nothing
         ((0.03,), (0.01, 0.03), [MOST]),  # another wave on another day: the homeserver is a slower one by now
         ((0.0015,), (0.0005,), [MOST]),  # so quick that nobody notices
-        ((0.03,), (), [MOST]),
+        ((0.03,), (None,), [MOST]),  # nothing is known of it
     ],
 )
 def test_the_number_of_calls_follows_the_answers(
-    answers: tuple[float | None, ...], quiet: tuple[float, ...], expected: list[int]
+    answers: tuple[float | None, ...], quiet: tuple[float | None, ...], expected: list[int]
 ) -> None:
     """At the end everything is let through again."""
     loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
     try:
-        found = loop.run_until_complete(limits(*answers, quiet=quiet) if quiet else unmeasured(*answers))
+        found = loop.run_until_complete(limits(answers, quiet))
     finally:
         loop.end()
     assert found == [*expected, MOST]
-
-
-async def unmeasured(*answers: float | None) -> list[int]:
-    """The same where the homeserver didn't answer before."""
-    server, pace = Server(None), Pace(MOST)
-    keeper = PaceKeeper(pace, server.ask)
-    await keeper.measure_quiet()
-    keeping = asyncio.ensure_future(keeper.run())
-    server.takes = answers[0]
-    await asyncio.sleep(30)
-    found = pace.limit
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
-    return [found, pace.limit]
