@@ -107,7 +107,8 @@ async def test_a_remote_yes_dated_back_does_not_revive_what_has_expired(
     reaction = await react_at(other, prompt, remote, asked_ts + 5_000)
     await stage.moderator.event(reaction)
     await stage.bot.start()
-    await prompt.reads("Nobody confirmed in time")
+    await prompt.reads("expired")
+    await prompt.hears("nobody confirmed in time")
     assert OPEN not in await prompt.status()
     assert not await prompt.gone()
 
@@ -154,7 +155,8 @@ async def test_a_remote_no_stops_it_where_the_settings_allow_it(scene: MakeScene
     prompt = await prompted(stage, await stage.account("bystander"))
     await remote.reacted(prompt.event_id, "❌", by=stage.bot_id)
     await prompt.react("❌", by=remote)
-    assert remote.user_id in await prompt.reads("cancelled")
+    await prompt.reads("cancelled")
+    await prompt.hears(f"cancelled by {remote.user_id}")
 
     async def ended() -> bool:
         return not await prompt.gone()

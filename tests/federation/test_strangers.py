@@ -15,7 +15,7 @@ from tests.support.direct_room import SHOWN, Talk, requests
 from tests.synapse.conftest import settled
 
 MakeScene = Callable[..., Awaitable[Scene]]
-DECLINED = "Accounts of other servers can't be removed here"
+DECLINED = "I can't remove accounts on other servers"
 
 
 async def declined(stage: Scene, person: Person, room: str) -> str:
