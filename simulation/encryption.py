@@ -52,7 +52,14 @@ class Readable:
 class Known:
     """In place of `Directory`: everybody has one device, signed by their own identity."""
 
+    def __init__(self) -> None:
+        self.trust: dict[str, DeviceTrust] = {}
+        """Of those whose device isn't signed."""
+        self.identities: dict[str, str] = {}
+        """Of those who have made themselves a new one."""
+
     def changed(self, user_ids: Iterable[str]) -> None: ...
 
     async def writer(self, sender: str, claims: list[Claim]) -> Writer:
-        return Writer(DeviceTrust.SIGNED, "DEVICE", f"identity of {sender}")
+        trust = self.trust.get(sender, DeviceTrust.SIGNED)
+        return Writer(trust, "DEVICE", self.identities.get(sender, f"identity of {sender}"))

@@ -126,10 +126,12 @@ class _Connection(aiosqlite.Connection):
 class _Client(MatrixClient):
     """The bot's Matrix client without log-in and keys: it is the same device for ever."""
 
-    def __init__(self, settings: Settings, api: Api, encrypted_rooms: set[str], clock: HomeserverClock) -> None:
+    def __init__(
+        self, settings: Settings, api: Api, encrypted_rooms: set[str], clock: HomeserverClock, known: Known
+    ) -> None:
         home = settings.homeserver
         super().__init__(home.url, home.user_id, settings.data_dir, None, "token", "DEVICE", clock=clock)
-        self._parts = _Parts(self, api, encrypted_rooms, clock)
+        self._parts = _Parts(self, api, encrypted_rooms, clock, known)
 
     async def start(self) -> Credentials:
         self._running = self._parts  # type: ignore[assignment] # as much of it as is used without keys
@@ -140,9 +142,11 @@ class _Client(MatrixClient):
 
 
 class _Parts:
-    def __init__(self, client: _Client, api: Api, encrypted_rooms: set[str], clock: HomeserverClock) -> None:
+    def __init__(
+        self, client: _Client, api: Api, encrypted_rooms: set[str], clock: HomeserverClock, known: Known
+    ) -> None:
         crypto: Any = Readable()
-        directory: Any = Known()
+        directory: Any = known
         self.api = api
         self.crypto = crypto
         self.encrypted_rooms = encrypted_rooms
@@ -178,6 +182,8 @@ class Machine:
         """What ended the process, where it wasn't a kill."""
         self.dies_at: int | None = None
         """After so many more doors, counted down; None lives on."""
+        self.known = Known()
+        """What the bot finds out about people's devices."""
         self._network = network
         self._clock = clock
         self._chance = chance
@@ -216,7 +222,9 @@ class Machine:
         session = self._network.session(self._token, process.door)
         loop = asyncio.get_running_loop()
         clock = HomeserverClock(self._clock, lambda: int(loop.time() * 1000))
-        client = _Client(self.settings, Api(session, "http://model", None, clock), self._encrypted_rooms, clock)
+        client = _Client(
+            self.settings, Api(session, "http://model", None, clock), self._encrypted_rooms, clock, self.known
+        )
 
         database = self._open(process)
         self._stop = asyncio.Event()
