@@ -62,6 +62,8 @@ class Figures:
     accounts: int
     quiet: tuple[float, float]
     bot: BotRun
+    hurried: BotRun
+    """With `--now`."""
     script: Run
     reckless: Run
     raw_suspend: float
@@ -75,6 +77,8 @@ async def measure(accounts: int, most_rooms: int = 10, *, on_postgres: bool = Fa
     async with _server(base) as (homeserver, _, bystanders):
         quiet = await _quiet(bystanders)
         bot = await through_the_bot(homeserver, bystanders, users)
+    async with _server(base) as (homeserver, _, bystanders):
+        hurried = await through_the_bot(homeserver, bystanders, users, "--now")
     runs = []
     for side_by_side in (SIDE_BY_SIDE, RECKLESS):
         async with _server(base) as (homeserver, token, bystanders):
@@ -86,13 +90,13 @@ async def measure(accounts: int, most_rooms: int = 10, *, on_postgres: bool = Fa
         raw = await suspend(homeserver, token, users, SIDE_BY_SIDE)
         with tempfile.TemporaryDirectory() as folder:
             each = await synadm(homeserver, token, "bench", users[:SYNADM_SAMPLE], Path(folder))
-    return Figures(accounts, quiet, bot, runs[0], runs[1], raw, each)
+    return Figures(accounts, quiet, bot, hurried, runs[0], runs[1], raw, each)
 
 
 async def bot_alone(accounts: int, most_rooms: int) -> BotRun:
-    """What the bot takes for a wave of this size, with nothing to compare it to."""
+    """What the bot takes for a wave of this size with `--now`, with nothing to compare it to."""
     async with _server(Crowd(accounts, most_rooms)) as (homeserver, _, bystanders):
-        return await through_the_bot(homeserver, bystanders, crowd(0, accounts))
+        return await through_the_bot(homeserver, bystanders, crowd(0, accounts), "--now")
 
 
 @asynccontextmanager
@@ -125,14 +129,14 @@ async def _quiet(bystanders: Bystanders) -> tuple[float, float]:
     return bystanders.figures()
 
 
-async def through_the_bot(homeserver: Homeserver, bystanders: Bystanders, users: list[str]) -> BotRun:
-    """A file with all accounts, ✅, and the wait for the last line."""
+async def through_the_bot(homeserver: Homeserver, bystanders: Bystanders, users: list[str], *options: str) -> BotRun:
+    """A file with all accounts, ✅, and the wait for the last line. Args: options: of the command."""
     stage = Scene(homeserver)
     try:
         many = {"other_moderator_above": 20_000, "type_number_above": 20_000}
         await stage.set_up(bulk=many, moderators={"max_removals_per_hour": 1_000_000}, log={"level": "info"})
         began = time.monotonic()
-        wave = await asked_by_file(stage, users)
+        wave = await asked_by_file(stage, users, *options)
         review = time.monotonic() - began
         pid = stage.bot.pid or 0
         size, cpu, memory = _size(stage.bot), _cpu(pid), _memory(pid, "VmRSS")
@@ -160,10 +164,10 @@ async def through_the_bot(homeserver: Homeserver, bystanders: Bystanders, users:
         await stage.close()
 
 
-async def asked_by_file(stage: Scene, users: list[str]) -> Asked:
+async def asked_by_file(stage: Scene, users: list[str], *options: str) -> Asked:
     """The prompt for a list of accounts that was uploaded."""
     content = await upload(stage.moderator, "\n".join(users).encode(), "list.txt")
-    content["body"] = "!deactivate --erase"
+    content["body"] = " ".join(("!deactivate", "--erase", *options))
     said = await stage.moderator.send(stage.room, "m.room.message", content)
     prompt = await stage.moderator.reply_to(said, 1800, containing="to go on")
     return Asked(stage, said, prompt, stage.moderator)
@@ -198,43 +202,50 @@ def _memory(pid: int, what: str) -> int:
 
 def table(figures: Figures) -> str:
     """The figures as a table for docs/performance.md."""
-    bot, script, reckless = figures.bot, figures.script, figures.reckless
-    quiet = figures.quiet[0]
-    n = figures.accounts
+    bot, hurried, script, reckless = figures.bot, figures.hurried, figures.script, figures.reckless
+    quiet, n = figures.quiet[0], figures.accounts
+    both = (bot, hurried)
     rows = [
-        ("what", "through the bot", "against", "ratio"),
-        ("---", "---", "---", "---"),
-        (f"{n:,} accounts in 0 to 10 rooms, erased, proofs included", f"{bot.took:.1f} s",
-         f"{script.took:.1f} s, plain script, {SIDE_BY_SIDE} side by side", f"{bot.took / script.took:.2f} ×"),
-        ("first suspension after ✅", f"{bot.first_suspension:.2f} s", "2 s", ""),
-        ("all suspended", f"{n / bot.suspending:.0f} a second",
+        ("what", "through the bot", "with `--now`", "against", "ratio"),
+        ("---",) * 5,
+        (f"{n:,} accounts in 0 to 10 rooms, erased, proofs included", *(f"{each.took:.1f} s" for each in both),
+         f"{script.took:.1f} s, plain script, {SIDE_BY_SIDE} side by side",
+         _ratios(*(each.took / script.took for each in both))),
+        ("first suspension after ✅", *(f"{each.first_suspension:.2f} s" for each in both), "2 s", ""),
+        ("all suspended", *(f"{n / each.suspending:.0f} a second" for each in both),
          f"{n / figures.raw_suspend:.0f} a second, the calls alone, {SIDE_BY_SIDE} side by side",
-         f"{figures.raw_suspend / bot.suspending:.2f} ×"),
-        ("other people's messages meanwhile, median", f"{bot.median * 1000:.0f} ms",
-         f"{quiet * 1000:.0f} ms on the quiet server", f"{bot.median / quiet:.2f} ×"),
-        ("the same, 95th percentile", f"{bot.p95 * 1000:.0f} ms",
-         f"{figures.quiet[1] * 1000:.0f} ms on the quiet server", f"{bot.p95 / figures.quiet[1]:.2f} ×"),
-        ("the same under the plain script, 4 / 32 side by side, median",
-         "", f"{script.median * 1000:.0f} / {reckless.median * 1000:.0f} ms",
-         f"{script.median / quiet:.2f} / {reckless.median / quiet:.2f} ×"),
-        ("the same, 95th percentile", "", f"{script.p95 * 1000:.0f} / {reckless.p95 * 1000:.0f} ms", ""),
-        ("plain script, 32 side by side", "", f"{reckless.took:.1f} s", ""),
-        ("CPU of the bot", f"{bot.cpu_each * 1000:.1f} ms an account", "", ""),
-        ("CPU of Synapse", f"{bot.server_each * 1000:.0f} ms an account",
+         _ratios(*(figures.raw_suspend / each.suspending for each in both))),
+        ("other people's messages meanwhile, median", *(f"{each.median * 1000:.0f} ms" for each in both),
+         f"{quiet * 1000:.0f} ms on the quiet server", _ratios(*(each.median / quiet for each in both))),
+        ("the same, 95th percentile", *(f"{each.p95 * 1000:.0f} ms" for each in both),
+         f"{figures.quiet[1] * 1000:.0f} ms on the quiet server",
+         _ratios(*(each.p95 / figures.quiet[1] for each in both))),
+        (f"the same under the plain script, {SIDE_BY_SIDE} / {RECKLESS} side by side, median", "", "",
+         f"{script.median * 1000:.0f} / {reckless.median * 1000:.0f} ms",
+         _ratios(script.median / quiet, reckless.median / quiet)),
+        ("the same, 95th percentile", "", "", f"{script.p95 * 1000:.0f} / {reckless.p95 * 1000:.0f} ms", ""),
+        (f"plain script, {RECKLESS} side by side", "", "", f"{reckless.took:.1f} s", ""),
+        ("CPU of the bot, an account", *(f"{each.cpu_each * 1000:.1f} ms" for each in both), "", ""),
+        ("CPU of Synapse, an account", *(f"{each.server_each * 1000:.0f} ms" for each in both),
          f"{script.server_each * 1000:.0f} ms under the plain script, {SIDE_BY_SIDE} side by side",
-         f"{bot.server_each / script.server_each:.2f} ×"),
-        ("memory of the bot", f"{bot.memory_most / 1e6:.0f} MB at most",
+         _ratios(*(each.server_each / script.server_each for each in both))),
+        ("memory of the bot at most", *(f"{each.memory_most / 1e6:.0f} MB" for each in both),
          f"{bot.memory_before / 1e6:.0f} MB before", ""),
-        ("database", f"{bot.database_each:,} bytes an account",
+        ("database, an account", *(f"{each.database_each:,} bytes" for each in both),
          f"{bot.database_each * 20_000 / 1e6:.0f} MB for 20,000", ""),
-        ("review (command to prompt)", f"{bot.review:.1f} s", "", ""),
-        ("not done at the end", f"{bot.unproven}", "", ""),
+        ("review (command to prompt)", *(f"{each.review:.1f} s" for each in both), "", ""),
+        ("not done at the end", *(f"{each.unproven}" for each in both), "", ""),
     ]  # fmt: skip
     if figures.synadm_each is not None:
         whole = figures.synadm_each * n
         said = f"{whole:.0f} s, `synadm user deactivate` one after another ({SYNADM_SAMPLE} measured)"
-        rows.insert(3, ("the same", f"{bot.took:.1f} s", said, f"{whole / bot.took:.1f} × faster"))
+        faster = " / ".join(f"{whole / each.took:.1f}" for each in both)
+        rows.insert(3, ("the same", *(f"{each.took:.1f} s" for each in both), said, f"{faster} × faster"))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _ratios(*values: float) -> str:
+    return " / ".join(f"{value:.2f}" for value in values) + " ×"
 
 
 def growth_table(runs: Sequence[tuple[int, BotRun]]) -> str:

@@ -310,7 +310,7 @@ async def _serve(
     paced_accounts = accounts.paced(pace)
     wave_watch = WaveWatch(context, paced_accounts, AccountSearch(paced))
     wave_steps = WaveSteps(paced_accounts, wave_watch.protected)
-    tools = Tools(units, wave_steps, pace, PaceKeeper(pace, lambda: accounts.user(policy.bot_id)))
+    tools = Tools(units, wave_steps, pace, PaceKeeper(pace, wave_steps.turns, lambda: accounts.user(policy.bot_id)))
     wave_runner = WaveRunner(tools, wave_watch, synced_ts)
     prefix = settings.command_prefix
     watch = Watch(context)

@@ -1,4 +1,5 @@
-"""Makes fewer calls side by side when the homeserver answers more slowly than when it had nothing to do for us."""
+"""Makes fewer calls side by side, with rests in between, when the homeserver answers more slowly than when it had
+nothing to do for us."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import statistics
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from engine.turns import Turns
 from homeserver.client.api import HomeserverError
 from homeserver.client.pace import Pace
 
@@ -18,7 +20,7 @@ LOOK_EVERY = 0.5
 QUIET_LOOKS = 5
 LATELY = 5
 SLOW, QUICK = 2.0, 1.4
-"""Times the quiet answer: above the first there are fewer calls, below the second more."""
+"""Times the quiet answer: above the first there are fewer calls, at last with rests, below the second more."""
 FEWEST = 2
 """Calls side by side at least: with one alone, Synapse waits between two accounts (measured)."""
 LEAST = 0.002
@@ -28,13 +30,16 @@ LEAST = 0.002
 class PaceKeeper:
     """Watches how long a question takes."""
 
-    def __init__(self, pace: Pace, ask: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, pace: Pace, turns: Turns, ask: Callable[[], Awaitable[object]]) -> None:
         """
         Args:
+            pace: how many calls.
+            turns: where the rests are.
             ask: the question. Its answer doesn't matter, but it should wait for what people's messages wait for, too:
                 the homeserver's processor and its database.
         """
         self._pace = pace
+        self._turns = turns
         self._ask = ask
         self._quiet: float | None = None
         self._keeping = 0
@@ -57,23 +62,28 @@ class PaceKeeper:
         try:
             while True:
                 seconds = await self._look()
-                if seconds is not None:
+                # How quick it is in a rest says nothing about how it is at work.
+                if seconds is not None and (self._turns.working or not self._turns.resting):
                     self._lately.append(seconds)
                     self._adapt()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
             self._keeping -= 1
-            self._pace.limit = self._pace.most
+            if not self._keeping:
+                self._pace.limit = self._pace.most
+                self._turns.resting = False
 
     def _adapt(self) -> None:
         if self._quiet is None or len(self._lately) < LATELY:
             return
         lately, quiet = statistics.median(self._lately), max(self._quiet, LEAST)
         if lately > SLOW * quiet:
+            self._turns.resting = self._pace.limit <= FEWEST
             self._pace.limit = max(FEWEST, self._pace.limit - 1)
             self._lately.clear()
         elif lately < QUICK * quiet:
-            self._pace.limit += 1
+            self._pace.limit += 0 if self._turns.resting else 1
+            self._turns.resting = False
             self._lately.clear()
 
     async def _look(self) -> float | None:

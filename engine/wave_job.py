@@ -257,7 +257,7 @@ class Job:
                 # Its turn is waited for before it is stored that the deactivation is begun: until then it can be
                 # cancelled.
                 if _follows(request, step) is Step.DEACTIVATE:
-                    await self._tools.steps.turns.take(request_id)
+                    await self._tools.steps.turns.take(request_id, hurry=self._hurry)
                     try:
                         await self._tools.steps.look_again(request)
                     except ChangedMeanwhile as changed:

@@ -12,6 +12,7 @@ from engine.failures import Problem
 from engine.handover import hand_over, only_admin
 from engine.leaving import Looks, Speed, leave_all, still_in, until_deactivated, until_in_no_room
 from engine.steps import PAUSE, STALLED, Answer, Steps
+from engine.turns import Turns
 from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.facts import facts_of
 from homeserver.accounts.models import JOIN_STATES, REDACTION
@@ -21,8 +22,6 @@ from removal.request import Failure, Request, State
 
 LEAVING = 2
 """So many accounts are watched at once while they leave their rooms: Synapse takes one after the other."""
-GOING = 8
-"""So many accounts are deactivated and still in rooms at once: enough that Synapse never waits for the next one."""
 GATHER = 1.0
 """Seconds: long enough for several, short beside a removal."""
 
@@ -48,25 +47,6 @@ class _Watched(AbstractAsyncContextManager[None]):
     async def __aexit__(self, *_: object) -> None:
         self._places.release()
         self._over()
-
-
-class Turns:
-    """Who may be deactivated and leave rooms now."""
-
-    def __init__(self) -> None:
-        self._free = asyncio.Semaphore(GOING)
-        self._taken: set[int] = set()
-
-    async def take(self, request_id: int) -> None:
-        """Waits until it is this request's turn."""
-        await self._free.acquire()
-        self._taken.add(request_id)
-
-    def end(self, request_id: int) -> None:
-        """It is the next one's turn; nothing where this request had none."""
-        if request_id in self._taken:
-            self._taken.discard(request_id)
-            self._free.release()
 
 
 class WaveSteps(Steps):

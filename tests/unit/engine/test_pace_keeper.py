@@ -8,6 +8,7 @@ import random
 import pytest
 
 from engine.pace_keeper import FEWEST, PaceKeeper
+from engine.turns import Turns
 from homeserver.client.api import HomeserverError
 from homeserver.client.pace import Pace
 from simulation.loop import SimulatedLoop
@@ -30,7 +31,9 @@ class Server:
 async def limits(answers: tuple[float | None, ...], quiet: tuple[float | None, ...]) -> list[int]:
     """How many calls are let through after half a minute of each of these answers, and when it is over."""
     server, pace = Server(quiet[0]), Pace(MOST)
-    keeper = PaceKeeper(pace, server.ask)
+    turns = Turns()
+    keeper = PaceKeeper(pace, turns, server.ask)
+    await turns.take(1)
     for seconds in quiet:
         server.takes = seconds
         await keeper.measure_quiet()
@@ -67,3 +70,31 @@ def test_the_number_of_calls_follows_the_answers(
     finally:
         loop.end()
     assert found == [*expected, MOST]
+
+
+async def rests(answers: tuple[float, ...], at_work: bool) -> list[bool]:
+    """Whether there are rests after half a minute of each of these answers, and when it is over."""
+    server, turns = Server(0.01), Turns()
+    keeper = PaceKeeper(Pace(MOST), turns, server.ask)
+    await keeper.measure_quiet()
+    keeping = asyncio.ensure_future(keeper.run())
+    found = []
+    for takes in answers:
+        server.takes = takes
+        await asyncio.sleep(30)
+        found.append(turns.resting)
+        if at_work:
+            await turns.take(1)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    return [*found, turns.resting]
+
+
+def test_it_rests_where_fewer_calls_are_not_enough() -> None:
+    """Until it is quick at work, too: how quick it is in a rest tells nothing."""
+    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
+    try:
+        assert loop.run_until_complete(rests((0.01, 0.03, 0.01), at_work=True)) == [False, True, False, False]
+        assert loop.run_until_complete(rests((0.01, 0.03, 0.01), at_work=False)) == [False, True, True, False]
+    finally:
+        loop.end()

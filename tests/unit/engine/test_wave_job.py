@@ -12,9 +12,10 @@ import pytest
 
 from engine.messages import CurrentAdminRoom
 from engine.pace_keeper import PaceKeeper
+from engine.turns import Turns
 from engine.unit_of_work import UnitsOfWork
 from engine.wave_job import Job, Tools
-from engine.wave_steps import ChangedMeanwhile, Turns, WaveSteps
+from engine.wave_steps import ChangedMeanwhile, WaveSteps
 from engine.wave_unit import WaveUnit
 from homeserver.client.api import Refused, Unreachable
 from homeserver.client.pace import Pace
@@ -67,7 +68,7 @@ class Stage:
         self.database, self.wave_id, self.users = database, wave_id, users
         self.units = UnitsOfWork(database, Texts(), lambda: NOW, CurrentAdminRoom("!admins:lethe.test"))
         self.steps = ScriptedSteps()
-        keeper = PaceKeeper(Pace(4), lambda: asyncio.sleep(0))
+        keeper = PaceKeeper(Pace(4), self.steps.turns, lambda: asyncio.sleep(0))
         self.tools = Tools(self.units, cast(WaveSteps, self.steps), Pace(4), keeper)
 
     async def run(self) -> None:
