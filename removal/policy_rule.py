@@ -66,27 +66,25 @@ def _pattern(glob: str) -> re.Pattern[str]:
 
 def _meet(one: str, other: str) -> bool:
     """Whether some text matches both globs."""
-    reached = {(0, 0)}
+    reached: set[tuple[int, int]] = set()
     todo = [(0, 0)]
     while todo:
-        at, by = todo.pop()
+        at, by = place = todo.pop()
+        if place in reached:
+            continue
+        reached.add(place)
         if at == len(one) and by == len(other):
             return True
         a, b = one[at : at + 1], other[by : by + 1]
-        steps = []
         if a == "*":
-            steps.append((at + 1, by))
+            todo.append((at + 1, by))
         if b == "*":
-            steps.append((at, by + 1))
+            todo.append((at, by + 1))
         if a and b:
             if a == "*":
-                steps.append((at, by + 1))
+                todo.append((at, by + 1))
             if b == "*":
-                steps.append((at + 1, by))
-            if a not in "*" and b not in "*" and (a == b or "?" in (a, b)):
-                steps.append((at + 1, by + 1))
-        for step in steps:
-            if step not in reached:
-                reached.add(step)
-                todo.append(step)
+                todo.append((at + 1, by))
+            if a == b or "?" in (a, b):
+                todo.append((at + 1, by + 1))
     return False

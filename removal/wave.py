@@ -391,7 +391,7 @@ def _in_time(w: Wave, at_ts: int, now: int) -> None:
 def _agreed(w: Wave, now: int) -> Wave:
     if w.at_ts is not None and w.at_ts > now:
         return replace(w, state=WaveState.SCHEDULED, due_ts=w.at_ts, reported=False)
-    return replace(w, state=WaveState.RUNNING, due_ts=None, reported=True)
+    return replace(w, state=WaveState.RUNNING, reported=True)
 
 
 def _declined(w: Wave, e: Declined, now: int) -> Wave:
@@ -442,7 +442,7 @@ def _unconfirmed_time(w: Wave, e: TimePassed, now: int) -> Wave:
 
 
 def _scheduled_time(w: Wave, e: TimePassed, now: int) -> Wave:
-    if now < (w.due_ts or 0):
+    if w.due_ts is not None and now < w.due_ts:
         raise _Refused(WaveNoChange.NOT_YET)
     return replace(w, state=WaveState.RUNNING, due_ts=None, reported=True)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.client.rooms import RoomState
-from removal.power import Power, joined_members, sole_admin
+from removal.power import Power, joined_members, memberships, sole_admin
 
 FOUNDER, OTHER, MEMBER = "@founder:server", "@other:server", "@member:elsewhere"
 VERSIONS = [str(number) for number in range(1, 13)]
@@ -85,7 +85,7 @@ def test_without_power_levels_the_founder_has_100(version: str | None) -> None:
     """The state of a room's first moments: by the creator field up to version 10, by the sender from 11 on."""
     power = Power.from_state([create(version)])
     assert power.of(FOUNDER) == (math.inf if version == "12" else 100)
-    assert power.of(OTHER) == 0
+    assert (power.of(OTHER), power.room_version) == (0, version or "1")
     assert power.needed_for_state("m.room.power_levels") == 0
 
 
@@ -151,7 +151,8 @@ def test_state_without_a_create_event_gives_nobody_anything() -> None:
     """Such state is no room's: levels in it are not believed."""
     for state in ([], [levels(users={OTHER: 100})], joined(OTHER)):
         power = Power.from_state(state)
-        assert (power.of(OTHER), power.is_admin(OTHER)) == (0, False)
+        assert (power.of(OTHER), power.is_admin(OTHER), power.room_version) == (0, False, "")
+        assert power.needed_for_message("m.room.message") == power.needed_for_state("m.room.name") == math.inf
 
 
 @pytest.mark.parametrize("version", ["10", "11", "12"])
@@ -190,6 +191,21 @@ def test_a_second_admin_counts_only_while_joined(version: str) -> None:
         gone = [each for each in state if each["state_key"] != MEMBER]
         gone += [event("m.room.member", {"membership": membership}, MEMBER), *joined("@third:server")]
         assert sole_admin(gone, FOUNDER)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        event("org.example.member", {"membership": "join"}, OTHER),
+        event("m.room.member", {"membership": "join"}, "other"),
+        event("m.room.member", {"membership": "join"}, None),
+        event("m.room.member", {"membership": ["join"]}, OTHER),
+        event("m.room.member", {}, OTHER),
+    ],
+)
+def test_only_a_member_event_about_a_matrix_id_makes_a_member(odd: Event) -> None:
+    """An event of another type, about nobody, or without a membership that can be read, joins nobody."""
+    assert memberships([odd, *joined(FOUNDER)]) == {FOUNDER: "join"}
 
 
 @pytest.mark.parametrize("version", ["10", "11", "12"])
@@ -277,10 +293,13 @@ def test_in_a_room_without_levels_only_a_person_is_its_founder() -> None:
 
 
 def test_old_rooms_have_levels_written_as_text() -> None:
-    """Those that an event needs, too; of up to 300 digits."""
+    """Those that an event needs, and the defaults, too; of up to 300 digits."""
     for version, needed in (("9", 25), ("10", math.inf)):
         power = Power.from_state([create(version), levels(events_default="25", events={"m.room.name": "25"})])
         assert power.needed_for_message("m.room.message") == power.needed_for_state("m.room.name") == needed
+    for version, default, needed in (("9", 7, 60), ("10", 0, math.inf)):
+        power = Power.from_state([create(version), levels(users_default="7", state_default="60")])
+        assert (power.of(OTHER), power.needed_for_state("m.room.name")) == (default, needed)
     for digits, level in ((300, 10**300 - 1), (301, 0)):
         power = Power.from_state([create("9"), levels(users={OTHER: "9" * digits})])
         assert power.of(OTHER) == level

@@ -11,7 +11,7 @@ import pytest
 
 from removal import wave as life
 from removal.request import ConfirmedBy
-from removal.wave import TRANSITIONS, Wave, WaveNoChange, WaveRules, WaveState, decide
+from removal.wave import TRANSITIONS, Wave, WaveNoChange, WaveRules, WaveState, decide, wake_ts
 from tests.support.made_waves import MINUTE, MODERATOR, NOW, OTHER, review, wave
 
 HOUR = 60 * MINUTE
@@ -136,6 +136,119 @@ def test_a_confirmation_is_found_again_after_the_room_was_upgraded() -> None:
     assert (asked_again.confirmed_in, asked_again.confirmed_round) == ("", 0)
 
 
+def test_a_date_that_has_come_is_no_date() -> None:
+    """Confirmed at that very millisecond or later, it runs at once, with nothing more to tell."""
+    for at_ts in (NOW, NOW - HOUR):
+        running = after(confirmed(), of=wave(at_ts=at_ts, reported=False))
+        assert (running.state, running.due_ts, running.reported) == (WaveState.RUNNING, None, True)
+
+
+def test_a_date_is_kept_after_the_number_too() -> None:
+    """And told; once it has come, nothing is scheduled and nothing left to tell."""
+    scheduled = after(confirmed(), life.NumberTyped(OTHER, 101, NOW), of=wave(101, at_ts=NOW + HOUR))
+    assert (scheduled.state, scheduled.due_ts, scheduled.reported) == (WaveState.SCHEDULED, NOW + HOUR, False)
+    running = decide(scheduled, life.TimePassed(NOW + HOUR), NOW + HOUR).wave
+    assert (running.state, running.due_ts, running.reported) == (WaveState.RUNNING, None, True)
+
+
+def test_what_the_looks_brought_is_asked_about() -> None:
+    """For the time that the settings gave when the wave was opened, and by a prompt that is yet to be sent."""
+    found = review(7, old=2)
+    collecting = wave(0, state=WaveState.COLLECTING, round=0, rules=WaveRules(expires_after_ms=7 * MINUTE))
+    asked = after(life.Looked(found), of=collecting)
+    assert (asked.state, asked.review, asked.round) == (WaveState.AWAITING_CONFIRMATION, found, 1)
+    assert (asked.asked_ts, asked.expires_ts, asked.reported) == (NOW, NOW + 7 * MINUTE, False)
+
+
+def test_who_confirmed_is_written_down_until_it_is_asked_again() -> None:
+    """Who, when, by which event and how far their device was trusted; a new question is as if nobody had."""
+    asked = wave(at_ts=NOW + HOUR)
+    scheduled = after(life.Confirmed(OTHER, NOW - 1, "$yes", LONG_AGO, "verified"), of=asked)
+    assert (scheduled.confirmer_id, scheduled.confirmed_ts, scheduled.confirmation_event_id) == (OTHER, NOW - 1, "$yes")
+    assert (scheduled.confirmer_trust, scheduled.due_ts) == ("verified", NOW + HOUR)
+    again = after(life.Excluded(MODERATOR, review(2)), of=scheduled)
+    assert again == replace(
+        asked, review=review(2), round=2, asked_ts=NOW, expires_ts=NOW + 10 * MINUTE, reported=False
+    )
+
+
+def test_there_is_time_to_type_the_number() -> None:
+    """As much as there was to confirm, from the ✅ on; that it has to be typed is yet to be said."""
+    asked = after(confirmed(), of=wave(101))
+    assert (asked.expires_ts, asked.reported) == (NOW + 10 * MINUTE, False)
+    assert after(life.NumberTyped(OTHER, 101, NOW), of=asked).reported
+
+
+def test_an_answer_in_time_counts_even_if_it_comes_late() -> None:
+    """Sent in the last millisecond, and seen as long after the end as the prompt was open; nothing later counts."""
+    asked = wave()
+    end = asked.expires_ts
+    last = end + asked.rules.expires_after_ms
+    assert decide(asked, confirmed(at=end), last).wave.state is WaveState.RUNNING
+    assert refusal(confirmed(at=end), asked, last + 1) is WaveNoChange.EXPIRED
+    assert refusal(life.TimePassed(end), asked, last) is WaveNoChange.NOT_YET
+    assert decide(asked, life.TimePassed(end), last + 1).wave.state is WaveState.EXPIRED
+
+
+LOOKED_AT, ASKED_NUMBER = wave(state=WaveState.COLLECTING), wave(101, state=WaveState.AWAITING_NUMBER)
+RUNNING = wave(state=WaveState.RUNNING, confirmer_id=OTHER)
+BEGUN = replace(RUNNING, begun_ts=NOW - 1)
+CANCELLING = replace(BEGUN, state=WaveState.CANCELLING, ended_by=OTHER, ended_because="a mistake")
+ENDINGS: tuple[Any, ...] = (
+    (LOOKED_AT, life.Looked(review(0)), WaveState.REFUSED, None, ""),
+    (LOOKED_AT, life.Looked(review(900), "too many"), WaveState.REFUSED, None, "too many"),
+    (replace(LOOKED_AT, dry_run=True), life.Looked(review(3)), WaveState.SHOWN, None, ""),
+    (LOOKED_AT, life.Cancelled(OTHER, "a mistake"), WaveState.CANCELLED, OTHER, "a mistake"),
+    (wave(), life.Excluded(OTHER, review(0)), WaveState.CANCELLED, OTHER, ""),
+    (wave(), life.Declined(OTHER), WaveState.CANCELLED, OTHER, ""),
+    (wave(), life.TimePassed(NOW + HOUR), WaveState.EXPIRED, None, ""),
+    (ASKED_NUMBER, life.Declined(OTHER), WaveState.CANCELLED, OTHER, ""),
+    (RUNNING, life.Declined(OTHER), WaveState.CANCELLED, OTHER, ""),
+    (RUNNING, life.Cancelled(OTHER, "a mistake"), WaveState.CANCELLED, OTHER, "a mistake"),
+    (BEGUN, life.Settled(), WaveState.DONE, None, ""),
+    (CANCELLING, life.Settled(), WaveState.CANCELLED, OTHER, "a mistake"),
+)
+
+
+@pytest.mark.parametrize(("before", "event", "state", "by", "because"), ENDINGS)
+def test_an_end_says_when_by_whom_and_why(
+    before: Wave, event: life.Event, state: WaveState, by: str | None, because: str
+) -> None:
+    """And is yet to be told. Nobody ended what ended by itself."""
+    end = after(event, of=before)
+    assert (end.state, end.ended_ts, end.ended_by, end.ended_because) == (state, NOW, by, because)
+    assert end.reported is False
+    assert end.review == getattr(event, "review", before.review)
+
+
+def test_a_stop_is_remembered_while_accounts_are_set_free() -> None:
+    """By whom and why; it has ended only once they are."""
+    stopped = after(life.Cancelled(OTHER, "a mistake"), of=BEGUN)
+    assert (stopped.state, stopped.ended_by, stopped.ended_because) == (WaveState.CANCELLING, OTHER, "a mistake")
+    assert stopped.ended_ts is None
+
+
+def test_a_pause_lasts_until_somebody_goes_on() -> None:
+    """Nothing but where it stands is changed by either."""
+    paused = after(life.Paused(MODERATOR), of=BEGUN)
+    assert paused == replace(BEGUN, state=WaveState.PAUSED)
+    assert after(life.Resumed(OTHER), of=paused) == BEGUN
+
+
+def test_what_is_retried_has_no_end() -> None:
+    """Until it ends again. Without an account that failed there is nothing to retry."""
+    done = after(life.Settled(), of=BEGUN)
+    assert refusal(life.RetryAsked(OTHER, 0), done) is WaveNoChange.NOTHING_FAILED
+    assert after(life.RetryAsked(OTHER, 1), of=done) == BEGUN
+
+
+@pytest.mark.parametrize("state", WaveState)
+def test_the_clock_wakes_what_waits_for_it(state: WaveState) -> None:
+    """A question at its end, a scheduled wave at its date, and nothing else."""
+    waking = {WaveState.SCHEDULED: NOW + HOUR, **dict.fromkeys(life.ASKED, NOW + MINUTE)}
+    assert wake_ts(wave(state=state, expires_ts=NOW + MINUTE, due_ts=NOW + HOUR)) == waking.get(state)
+
+
 EVENTS: tuple[Any, ...] = (
     life.Looked(review(3)), life.Excluded(OTHER, review(2)), confirmed(), life.NumberTyped(OTHER, 3, NOW),
     life.Declined(OTHER), life.Withdrawn(OTHER), life.Cancelled(OTHER), life.Paused(OTHER), life.Resumed(OTHER),
@@ -155,10 +268,11 @@ def test_what_isnt_in_the_table_changes_nothing(state: WaveState, event: life.Ev
         assert isinstance(event, life.Confirmed | life.NumberTyped | life.Resumed | life.RetryAsked | life.TimePassed)
 
 
-def test_a_wave_is_stored_whole() -> None:
-    """Every field comes back as it was."""
+@pytest.mark.parametrize("filters", [None, life.Filters("spam*", 1, 2, True, True, "@x:y")])
+def test_a_wave_is_stored_whole(filters: life.Filters | None) -> None:
+    """Every field comes back as it was, whether its accounts were named or sought."""
     full = replace(
-        wave(7, filters=life.Filters("spam*", 1, 2, True, True, "@x:y"), notes=("a",), skipped=(("blank", 2),)),
+        wave(7, filters=filters, notes=("a",), skipped=(("blank", 2),)),
         review=review(7, refused=(("moderator", 1),), outliers=(life.Outlier("@a:b", "oldest", -1),), sample=("@a:b",)),
     )
     assert Wave.from_dict(json.loads(json.dumps(full.to_dict()))) == full
