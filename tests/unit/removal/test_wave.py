@@ -165,7 +165,7 @@ def test_who_confirmed_is_written_down_until_it_is_asked_again() -> None:
     asked = wave(at_ts=NOW + HOUR)
     scheduled = after(life.Confirmed(OTHER, NOW - 1, "$yes", LONG_AGO, "verified"), of=asked)
     assert (scheduled.confirmer_id, scheduled.confirmed_ts, scheduled.confirmation_event_id) == (OTHER, NOW - 1, "$yes")
-    assert (scheduled.confirmer_trust, scheduled.due_ts) == ("verified", NOW + HOUR)
+    assert (scheduled.confirmer_trust, scheduled.due_ts, scheduled.reported) == ("verified", NOW + HOUR, False)
     again = after(life.Excluded(MODERATOR, review(2)), of=scheduled)
     assert again == replace(
         asked, review=review(2), round=2, asked_ts=NOW, expires_ts=NOW + 10 * MINUTE, reported=False
