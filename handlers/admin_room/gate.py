@@ -25,6 +25,10 @@ from texts import Template
 
 ANSWERS_PER_10_MINUTES = 5
 """Answers that somebody who isn't a moderator gets within ten minutes; further messages are ignored."""
+TEN_MINUTES_MS = 600_000
+
+Refusal = tuple[Template, dict[str, Any]]
+"""An answer that says why something isn't done, and its values."""
 
 
 class AdminRoomGate:
@@ -43,7 +47,7 @@ class AdminRoomGate:
         self._identities = identities
         self._watch = watch
         self._upgrade = upgrade
-        self._throttle = Throttle(ANSWERS_PER_10_MINUTES, 600_000, context.units.clock)
+        self._throttle = Throttle(ANSWERS_PER_10_MINUTES, TEN_MINUTES_MS, context.units.clock)
 
     async def heard(self, event: Incoming) -> bool:
         """Handles one event; False where it has to wait. Raises: HomeserverError."""
@@ -68,11 +72,13 @@ class AdminRoomGate:
 
     async def _said(self, event: Incoming) -> bool:
         message = await hear(self._context, self._commands, event)
-        if message is not None and await second_factor.in_room(self._context, event, message):
+        if message is None:
+            return await self._context.done(event)
+        if await second_factor.in_room(self._context, event, message):
             return True
-        answered = await self._answered(event, message)
-        wave = await wave_answers.meant(self._context, event, message) if message is not None else None
-        if message is None or (message.command is None and answered is None and wave is None):
+        answered = await self._answered(message)
+        wave = await wave_answers.meant(self._context, event, message)
+        if message.command is None and answered is None and wave is None:
             return await self._context.done(event)
         if self._context.settings.shared_admin_room.other_bots and not await self._ours(event, message):
             return True
@@ -112,7 +118,7 @@ class AdminRoomGate:
         begins, replied = begins_with(event.content), None
         if message.reply_to is not None and begins is None:
             replied = await context.event(event.room_id, message.reply_to)
-        names = {begins, replied.sender if replied is not None and replied.room_id == event.room_id else None}
+        names = {begins, None if replied is None else replied.sender}
         said = Said(context.bot_id in names, bool(names & set(shared.other_bots)))
         if message.command is None:
             found = Whose.OURS if said.names_us else Whose.OTHERS if said.names_other else Whose.NUMBER
@@ -125,9 +131,9 @@ class AdminRoomGate:
                 await unit.messages.reply(event, Template.SHARED_ROOM, what=found.value, bot=context.bot_id)
         return False
 
-    async def _answered(self, event: Incoming, message: Message | None) -> tuple[Request, bool] | None:
+    async def _answered(self, message: Message) -> tuple[Request, bool] | None:
         """The prompt that `yes R7` answers, and whether it says yes; None where no prompt asks for such an answer."""
-        found = yes_no.typed(message) if message is not None else None
+        found = yes_no.typed(message)
         if found is None:
             return None
         async with self._context.units.database.transaction() as tx:
@@ -136,9 +142,7 @@ class AdminRoomGate:
             return None
         return request, found[1]
 
-    def _shut(
-        self, event: Incoming, message: Message, room: AdminRoom, *, encrypted: bool
-    ) -> tuple[Template, dict[str, Any]] | None:
+    def _shut(self, event: Incoming, message: Message, room: AdminRoom, *, encrypted: bool) -> Refusal | None:
         """The answer of the first check that fails; None where all pass."""
         if message.is_edit:
             return Template.EDITED, {}
@@ -151,16 +155,12 @@ class AdminRoomGate:
         if not room.is_moderator(event.sender):
             return Template.NOT_MODERATOR, {}
         if self._identities.required and not event.encrypted:
-            return Template.IDENTITY, {"what": "plain", "user": event.sender, "key": "", "required": True}
+            return Template.IDENTITY, {"what": "plain", "user": event.sender}
         return None
 
-    async def _other_identity(self, event: Incoming) -> tuple[Template, dict[str, Any]] | None:
+    async def _other_identity(self, event: Incoming) -> Refusal | None:
         what = await self._identities.refusal(event)
-        return (
-            None
-            if what is None
-            else (Template.IDENTITY, {"what": what, "user": event.sender, "key": "", "required": True})
-        )
+        return None if what is None else (Template.IDENTITY, {"what": what, "user": event.sender})
 
     async def _refuse(self, event: Incoming, room: AdminRoom, template: Template, values: dict[str, Any]) -> bool:
         if not room.is_moderator(event.sender) and not self._throttle.allows(event.sender):

@@ -29,7 +29,11 @@ BOT, MOD, MOD2, GUEST, PERSON, FRIEND = (
 FAR = "@mod:far.test"
 """A moderator of another server."""
 BEGIN_MS = 1_800_000_000_000
-ENCRYPTION = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
+ENCRYPTION: dict[str, Any] = {
+    "type": "m.room.encryption",
+    "state_key": "",
+    "content": {"algorithm": "m.megolm.v1.aes-sha2"},
+}
 
 
 class Life:
@@ -90,6 +94,22 @@ class Life:
         return await self.answers(lambda: self.send(
             room, by, "m.room.message", {"msgtype": "m.text", "body": body, **more}, sealed=sealed
         ), room)  # fmt: skip
+
+    async def at_once(
+        self, *bodies: str, times: int = 1, by: str = MOD, sealed: bool = False, **more: Any
+    ) -> list[str]:
+        """Somebody says several things in the admin room in one moment; returns what the bot says within ten seconds.
+
+        Args:
+            times: how often each is said.
+            more: of each event's content.
+        """
+
+        def said() -> None:
+            for body in bodies * times:
+                self.send(self.room, by, "m.room.message", {"msgtype": "m.text", "body": body, **more}, sealed=sealed)
+
+        return await self.answers(said)
 
     async def react(self, key: str, *, by: str = MOD, to: str, room: Room | None = None) -> list[str]:
         """Somebody reacts to an event; returns what the bot says then. Args: to: the event."""
