@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engine.unit_of_work import UnitOfWork
 from handlers import second_factor
 from handlers.address import hear
 from handlers.admin_room import second_factor as codes
@@ -10,7 +9,7 @@ from handlers.command_set import Commands
 from handlers.context import Context, DirectCommand
 from handlers.direct import confirmation
 from handlers.direct.intent import asks_for_removal
-from handlers.direct.rules import alone_together
+from handlers.direct.rules import somebody_else
 from handlers.message import Message
 from handlers.throttle import Throttle
 from homeserver.client.api import Forbidden
@@ -57,7 +56,8 @@ class DirectGate:
             state = await self._context.authority.room(event.room_id)
         except Forbidden:
             return await self._over(event)  # the bot isn't there any more
-        if not alone_together(state, self._context.bot_id, user_id):
+        # Whoever has left since was there when this was said: it is heard, and nobody else is taken to be there.
+        if somebody_else(state, self._context.bot_id, user_id):
             return await self._not_alone(event, user_id)
         if event.type == "m.reaction":
             return await confirmation.reacted(self._context, event)
@@ -126,9 +126,6 @@ class DirectGate:
     async def _over(self, event: Incoming) -> bool:
         """The person left, or the bot was removed. A request that was confirmed goes on; a new message shows it."""
         async with self._context.units.begin(event) as unit:
-            await self._close(unit, event.room_id)
+            if await conversations.with_whom(unit.tx, event.room_id) is not None:  # else it was closed meanwhile
+                await unit.messages.leave(event.room_id)
         return True
-
-    async def _close(self, unit: UnitOfWork, room_id: str) -> None:
-        if await conversations.with_whom(unit.tx, room_id) is not None:
-            await unit.messages.leave(room_id)
