@@ -150,7 +150,8 @@ class Authority:
         def entitled(content: Mapping[str, Any]) -> bool:
             users = content.get("users")
             power = users.get(user_id) if isinstance(users, Mapping) else None
-            power = content.get("users_default", 0) if power is None else power
+            power = content.get("users_default") if power is None else power
+            # Who has no level at all has 0, and a moderator's is 1 at least.
             return isinstance(power, int) and power >= self.policy.power_level
 
         since = await self._rooms.true_since(room.room_id, MEMBER, user_id, joined, until_ts)

@@ -230,7 +230,7 @@ class Parsed:
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The name that was probably meant, None where nothing comes near. `cutoff`: how near, up to 1 for the same."""
-    return next(iter(difflib.get_close_matches(name[:40], list(names), n=1, cutoff=cutoff)), None)
+    return next(iter(difflib.get_close_matches(name[:40], list(names), cutoff=cutoff)), None)
 
 
 def usage(command: Command, prefix: str) -> str:
@@ -312,8 +312,7 @@ def _place(
                 return wrong
             values[argument.name] = tuple(user for user in users if isinstance(user, UserID))
             written[argument.name] = _joined(plain)
-            plain = []
-            break
+            return Parsed(command, values, written)
         count = len(plain) if argument.kind is Kind.TEXT else 1
         found = _value(argument.name, argument.kind, plain[:count], server_name)
         if isinstance(found, UsageError):
@@ -351,7 +350,8 @@ def _take(kind: Kind, words: deque[Word], options: Mapping[str, Option]) -> list
 
 
 def _known(word: Word, options: Mapping[str, Option]) -> bool:
-    return (_option_name(word) or "").partition("=")[0].lower() in options
+    spelled = _option_name(word)
+    return spelled is not None and spelled.partition("=")[0].lower() in options
 
 
 def _value(name: str, kind: Kind, words: list[Word], server_name: str) -> Value | UsageError:
@@ -377,7 +377,7 @@ def _value(name: str, kind: Kind, words: list[Word], server_name: str) -> Value 
             return request or UsageError(problem, name, _short(text))
         case Kind.PAST:
             for parse_it in (parse_duration, parse_moment):
-                with contextlib.suppress(ValueError, OverflowError):
+                with contextlib.suppress(ValueError):
                     return parse_it(text)
             return UsageError(Problem.NOT_A_PAST, name, _short(text))
         case Kind.DURATION | Kind.MOMENT:

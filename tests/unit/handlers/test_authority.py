@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+import config
 from handlers.admin_room.watch import Alarm, Look
 from handlers.authority import AdminRoom, Policy
+from handlers.roles import Roles
 from homeserver.client.rooms import RoomState
 
 BOT, LOCAL, REMOTE, LISTED = "@lethe:here", "@moderator:here", "@moderator:elsewhere", "@listed:here"
@@ -50,7 +52,14 @@ def test_another_servers_admin_is_no_moderator() -> None:
 
 def test_what_looks_like_local_is_not() -> None:
     """Server names are compared whole."""
-    for user in ("@moderator:here.elsewhere", "@moderator:HERE", "@moderator:here:8448", "moderator", "@moderator"):
+    for user in (
+        "@moderator:here.elsewhere",
+        "@moderator:HERE",
+        "@moderator:here:8448",
+        "moderator",
+        "@moderator",
+        "@:here",
+    ):
         joined = state("m.room.member", user, user, membership="join")
         assert not room(joined, power={user: 100}).is_moderator(user)
 
@@ -67,6 +76,24 @@ def test_power_without_being_in_the_room_is_none(membership: object) -> None:
 def test_the_bot_is_no_moderator() -> None:
     """Whatever power the bot has in its room, it gives itself no orders."""
     assert not room(users=(BOT,)).is_moderator(BOT)
+
+
+def test_the_settings_say_what_authority_follows() -> None:
+    """Each by its own setting."""
+    settings = config.validate(
+        {
+            "homeserver": {"url": "https://m.test", "user_id": BOT, "password": "x"},
+            "admin_room": "!a:here",
+            "data_dir": "data",
+            "moderators": {"power_level": 60, "users": [LISTED], "allow_remote": True},
+            "protected_users": ["vip*"],
+            "shared_admin_room": {"other_bots": ["@bot:elsewhere"]},
+            "roles": {"desk": {"commands": ["info"], "users": [LOCAL]}},
+        },
+        {},
+    )
+    roles = Roles({LOCAL: frozenset({"info"})})
+    assert Policy.of(settings) == Policy(BOT, 60, (LISTED,), True, ("vip*",), ("@bot:elsewhere",), roles)
 
 
 ALARMS: dict[str, tuple[dict[str, Any], list[Alarm]]] = {

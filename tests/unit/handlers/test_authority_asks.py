@@ -11,10 +11,12 @@ import pytest
 
 from engine.messages import CurrentAdminRoom
 from handlers.authority import Authority, Policy
+from handlers.roles import Roles
 from homeserver.accounts.synapse import Synapse
 from homeserver.client.api import Api, NotFound
-from homeserver.client.rooms import Rooms
+from homeserver.client.rooms import Rooms, RoomState
 from removal.facts import Facts
+from removal.power import Power
 from removal.protection import Refusal, Surroundings
 from simulation.model.server import Server
 from simulation.model.state import Event, Room
@@ -35,7 +37,8 @@ class Place:
             self.server.register(user_id[1:].partition(":")[0], admin=user_id == BOT)
         self.room = self.server.create_room(BOT, version=version, invite=[MOD, LISTED, PERSON], name="Admins")
         self.policy = Policy(BOT, 50, (LISTED,), False, (f"@vip*:{NAME}",))
-        network = Network(self.server, random.Random(1), lambda *_: None)  # noqa: S311
+        self.asked: list[str] = []
+        network = Network(self.server, random.Random(1), lambda _, path, *rest: self.asked.append(path))  # noqa: S311
         api = Api(network.session(f"token of {BOT}", lambda: None), "http://model", None)
         self.authority = Authority(Rooms(api), Synapse(api), self.policy, CurrentAdminRoom(self.room.room_id))
 
@@ -108,6 +111,33 @@ async def test_power_that_everybody_has_is_power(place: Place) -> None:
     place.server.set_state(BOT, place.room.room_id, POWER_LEVELS, content)
     assert await place.since(MOD) == given
     assert await place.since(PERSON) is None
+
+
+async def test_levels_that_name_nobody_leave_everybody_the_default(place: Place) -> None:
+    """Also where somebody wrote no list of people at all."""
+    place.server.join(MOD, place.room.room_id)
+    given = place.later(10)
+    place.server.set_state(BOT, place.room.room_id, POWER_LEVELS, {"users": "all", "users_default": 50})
+    assert await place.since(MOD) == given
+
+
+async def test_before_there_was_a_default_level_nobody_had_one(place: Place) -> None:
+    """However little power the settings ask for."""
+    place.authority.policy = replace(place.policy, power_level=1)
+    place.server.join(MOD, place.room.room_id)
+    place.server.set_state(BOT, place.room.room_id, POWER_LEVELS, {"users": {BOT: 100}})
+    given = place.later(10)
+    place.power(mod=1)
+    assert await place.since(MOD) == given
+
+
+async def test_since_when_a_level_gives_power_that_is_no_number_cannot_be_told() -> None:
+    """Rooms before version 10 know such levels: somebody has the power, but nothing is built on since when."""
+    place = Place("9")
+    place.server.join(MOD, place.room.room_id)
+    place.server.set_state(BOT, place.room.room_id, POWER_LEVELS, {"users": {BOT: 100, MOD: "50"}})
+    assert MOD in (await place.authority.admin_room()).moderators()
+    assert await place.since(MOD) is None
 
 
 async def test_whoever_the_settings_name_needs_no_power(place: Place) -> None:
@@ -195,6 +225,27 @@ async def test_a_room_without_a_name_is_named_by_its_id(place: Place) -> None:
     assert await place.authority.only_admin_in(PERSON, seconds=-1) is None
 
 
+async def test_counting_takes_as_long_as_is_said_and_asks_for_the_rooms_once(place: Place) -> None:
+    """No time at all is no count, though there is nothing to be counted."""
+    assert await place.authority.facts(PERSON, count_for=1) == NOTHING
+    assert await place.authority.facts(PERSON, count_for=0) == replace(NOTHING, only_admin_in=None)
+    place.server.create_room(PERSON, public=True)
+    place.asked.clear()
+    assert await place.authority.facts(PERSON, count_for=1e-6) == replace(NOTHING, rooms=1, only_admin_in=None)
+    assert sum(path.endswith("/joined_rooms") for path in place.asked) == 1
+
+
+async def test_who_may_act_is_who_may_remove_accounts(place: Place) -> None:
+    """A moderator whose role has no removals is none of them, though protected as the others are."""
+    for user_id in (MOD, LISTED):
+        place.server.join(user_id, place.room.room_id)
+    roles = Roles({MOD: frozenset({"info"}), LISTED: frozenset({"deactivate"})})
+    place.authority.policy = replace(place.policy, roles=roles)
+    around = place.authority.surroundings(await place.authority.admin_room())
+    assert around.acting == {LISTED}
+    assert {MOD, LISTED} <= set(around.moderators)
+
+
 async def test_who_is_protected_is_refused_before_the_account_is_looked_at(place: Place) -> None:
     """By name, then by what the account is."""
     place.server.join(MOD, place.room.room_id)
@@ -220,12 +271,25 @@ async def test_rooms_are_read_from_within_and_from_outside(place: Place) -> None
     """The admin API knows rooms that the bot isn't in."""
     room = place.server.create_room(PERSON, public=True, invite=[STRANGER])
     outside = await place.authority.members_before_joining(room.room_id)
-    assert (outside.joined(), outside.membership(STRANGER)) == (frozenset({PERSON}), "invite")
+    assert outside == RoomState(
+        levels=Power.from_state([]), members={PERSON: "join", STRANGER: "invite"}
+    )  # the members, and nothing else is asked for
     kinds = {event["type"] for event in await place.authority.state_before_joining(room.room_id)}
     assert {"m.room.create", "m.room.member", "m.room.join_rules"} <= kinds
     with pytest.raises(NotFound):
         await place.authority.members_before_joining("!nowhere:model.test")
     assert (await place.authority.room(place.room.room_id)).joined() == {BOT}
+
+
+async def test_the_bots_display_name_is_the_one_that_it_has_in_the_room(place: Place) -> None:
+    """Another member's is none of its own; where it has none, or isn't there, there is none."""
+    room_id = place.room.room_id
+    assert await place.authority.display_name(room_id) is None
+    for user_id, name in ((BOT, "Lethe of old"), (MOD, "Mod")):
+        content = {"membership": "join", "displayname": name}
+        place.server.add(place.room, user_id, "m.room.member", content, state_key=user_id)
+    assert await place.authority.display_name(room_id) == "Lethe of old"
+    assert await place.authority.display_name("!nowhere:model.test") is None
 
 
 async def test_an_address_is_resolved_and_an_id_is_one(place: Place) -> None:
