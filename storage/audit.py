@@ -62,6 +62,11 @@ def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def _readable(value: dict[str, Any]) -> str:
+    """As it is stored: for whoever looks into the file with another program."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
 def _commitment(salt: str, personal: dict[str, Any]) -> str:
     return hashlib.sha256(salt.encode() + b"\n" + _canonical(personal)).hexdigest()
 
@@ -101,8 +106,8 @@ async def append(
         request_id,
         actor,
         target,
-        json.dumps(public, sort_keys=True, ensure_ascii=False),
-        json.dumps(personal, sort_keys=True, ensure_ascii=False),
+        _readable(public),
+        _readable(personal),
         salt,
         commitment,
         digest,
@@ -127,7 +132,8 @@ async def find(
         filters.append(("ts >= ?", since_ts))
     if after_id is not None:
         filters.append(("id > ?", after_id))
-    order = "ASC" if after_id is not None else "DESC"
+    newest_first = after_id is None
+    order = "DESC" if newest_first else "ASC"
     if user_id is None:
         # By time alone, the index on time is walked from its newest end; else the order of ids is at hand.
         by = "ts" if [each for each, _ in filters] == ["ts >= ?"] else "id"
@@ -138,7 +144,7 @@ async def find(
         for column in ("target = ?", "actor = ?"):
             ids = await _select(tx, "id", [(column, user_id), *filters], f"id {order}", limit)
             found.update(int(row["id"]) for row in ids)
-        chosen = sorted(found, reverse=order == "DESC")[:limit]
+        chosen = sorted(found, reverse=newest_first)[:limit]
         within = "id IN (SELECT value FROM json_each(?))"
         rows = await _select(tx, "*", [(within, json.dumps(chosen))], f"id {order}", limit)
     return [_row(row) for row in rows]
@@ -185,12 +191,13 @@ async def first_needed(tx: Transaction) -> int | None:
 
     Reads all requests: for once a day.
     """
-    row = await tx.one(
+    (row,) = await tx.all(
         "SELECT MIN(id) AS id FROM ("
         "SELECT MIN(audit.id) AS id FROM requests JOIN audit ON audit.request_id = requests.id UNION ALL "
         "SELECT MIN(id) FROM audit WHERE ts >= (SELECT MIN(created_ts) FROM waves WHERE open = 1))"
     )
-    return row["id"] if row else None
+    first: int | None = row["id"]
+    return first
 
 
 async def shorten(tx: Transaction, before_ts: int, needed: int | None, now: int, limit: int) -> int:

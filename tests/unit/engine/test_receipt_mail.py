@@ -14,7 +14,6 @@ from engine.mail import MailError, MailServer, Tls, try_out
 from engine.messages import CurrentAdminRoom
 from engine.receipt_mail import FIRST_PAUSE_MS, GIVE_UP_MS, ReceiptMail
 from engine.unit_of_work import UnitsOfWork
-from removal.addresses import email_address
 from removal.request import Request, State
 from storage import receipts, requests
 from storage.database import Database
@@ -158,24 +157,6 @@ async def test_what_is_wrong_with_the_mail_server_is_said(tmp_path: Path) -> Non
     async with mail_server(tmp_path, Tls.NONE) as bare:
         with pytest.raises(MailError):  # never in clear text where TLS was asked for
             await try_out(replace(bare.server, tls=Tls.STARTTLS))
-
-
-@pytest.mark.parametrize(
-    ("typed", "address"),
-    [
-        ("me@example.org", "me@example.org"),
-        (" mailto:me+x@example.org ", "me+x@example.org"),
-        ("me", None),
-        ("@me:example.org", None),
-        ("a@b.example, c@d.example", None),
-        ("a@b.example\r\nBcc: c@d.example", None),
-        ("<a@b.example>", None),
-        ("a" * 250 + "@b.example", None),
-    ],
-)
-def test_what_counts_as_an_address(typed: str, address: str | None) -> None:
-    """One, and nothing that could become a header."""
-    assert email_address(typed) == address
 
 
 def test_secrets_dont_show(tmp_path: Path) -> None:

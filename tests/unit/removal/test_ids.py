@@ -91,6 +91,13 @@ def test_a_glob_without_an_at_sign_is_held_against_the_localpart() -> None:
     assert not matches_any("@spam7:server", [])
 
 
+@pytest.mark.parametrize("server", ["server", "server:8448", "[::1]:80"])
+def test_a_localpart_ends_at_the_first_colon(server: str) -> None:
+    """A server's port is no part of it."""
+    assert matches_any(f"@spam7:{server}", ["spam?"])
+    assert not matches_any(f"@spam7:{server}", ["spam7:*"])
+
+
 @pytest.mark.parametrize("text", ["", "7", "R", "R0", "R07", "R-1", "R1.5", "RR7", "R7x", "R" + "1" * 19, "B7", "Ｒ7"])
 def test_what_is_no_reference_is_none(text: str) -> None:
     """Also what a number would be made of with some goodwill."""

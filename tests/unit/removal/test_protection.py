@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from removal.facts import Facts
 from removal.ids import InvalidUserID
-from removal.plan import Options
+from removal.plan import Aim, Options
 from removal.protection import Refusal, Surroundings, refuse_account, refuse_name, refuse_own
 
 AROUND = Surroundings(
@@ -100,6 +100,24 @@ def test_refusals_by_the_accounts_state(
     """What the homeserver says of the account decides; a moderator may remove what a person may not ask for."""
     assert refuse_account(facts, Options(erase=erase)) is moderation
     assert refuse_account(facts, Options(erase=erase), own=True) is own
+
+
+@pytest.mark.parametrize(
+    ("facts", "refusal"),
+    [
+        (None, Refusal.UNKNOWN),
+        (F, Refusal.NOT_DEACTIVATED),
+        (replace(F, suspended=True), Refusal.NOT_DEACTIVATED),
+        (replace(F, deactivated=True), None),
+        (replace(F, half_deactivated=True), None),
+        (replace(F, deactivated=True, half_deactivated=True), None),
+        (replace(F, deactivated=True, erased=True), None),
+        (replace(F, admin=True, deactivated=True), Refusal.SERVER_ADMIN),
+    ],
+)
+def test_only_what_is_deactivated_is_reactivated(facts: Facts | None, refusal: Refusal | None) -> None:
+    """Also what is so in the homeserver or in the service that keeps log-ins only; whether it was erased or not."""
+    assert refuse_account(facts, Options(aim=Aim.REACTIVATE)) is refusal
 
 
 FLAGS = st.fixed_dictionaries(

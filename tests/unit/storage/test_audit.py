@@ -54,6 +54,24 @@ async def test_an_untouched_chain_holds(database: Database) -> None:
     assert (await verify(database, "f" * 64)).head_found is False
 
 
+OF_OLD = """INSERT INTO audit (ts, action, request_id, actor, target, public, personal, salt, commitment, hash) VALUES (
+    1700000000000, 'StepDone', 7, '@moderator:example.org', '@spammer:example.org',
+    '{"step": "wait", "room": "Grün", "rooms": [1, 2]}',
+    '{"target": "@spammer:example.org", "why": "“spam” ✅", "actor": "@moderator:example.org"}',
+    '00112233445566778899aabbccddeeff',
+    'cf1aa2ad23bd63ed949b683919fa531cce8892906f0679a7bb53c44042f0454e',
+    'cc24db845bdb49ec3e6ca7274f0dd3ac4f0ea37d5ec686f9fabb3e6af41d44eb')"""
+"""The commitment is the SHA-256 of the salt, a line feed and the personal fields; the hash that of a list of the hash
+before, the other columns and the commitment. Both as JSON in UTF-8, sorted by name, without spaces."""
+
+
+async def test_a_chain_that_was_written_long_ago_holds(database: Database, path: Path) -> None:
+    """How hashes are made never changes: else no head in an old receipt would be found any more."""
+    tamper(path, OF_OLD)
+    head = await fill(database)
+    assert await verify(database, OF_OLD[-66:-2]) == audit.Verdict(7, head, None, True)
+
+
 ALTERED: tuple[tuple[str, object], ...] = (
     ("id", 40),
     ("ts", 41),
@@ -84,8 +102,20 @@ async def test_an_altered_column_shows(database: Database, path: Path, column: s
     await fill(database)
     tamper(path, f"UPDATE audit SET {column} = ? WHERE id = 4", value)  # noqa: S608 - our own column names
     verdict = await verify(database)
-    assert verdict.broken_at is not None
     assert verdict.broken_at in (4, 5)
+
+
+@pytest.mark.parametrize(("known", "found"), [(None, None), (2, True), (5, False)])
+async def test_a_verdict_tells_how_far_the_chain_holds(
+    database: Database, path: Path, known: int | None, found: bool | None
+) -> None:
+    """The rows that were read, the last hash that fits, and whether the head that is looked for comes before."""
+    await fill(database)
+    async with database.transaction() as tx:
+        hashes = {row.id: row.hash for row in await audit.find(tx)}
+    tamper(path, "UPDATE audit SET ts = 41 WHERE id = 4")
+    verdict = await verify(database, hashes[known] if known else None)
+    assert verdict == audit.Verdict(4, hashes[3], 4, found, removed=0)
 
 
 async def test_every_column_is_watched(database: Database) -> None:
@@ -204,6 +234,20 @@ async def test_commitments_to_the_same_words_differ(database: Database) -> None:
     async with database.transaction() as tx:
         rows = await tx.all("SELECT commitment, salt FROM audit")
     assert len({row["commitment"] for row in rows}) == len({row["salt"] for row in rows}) == 6
+    assert {len(bytes.fromhex(row["salt"])) for row in rows} == {16}
+
+
+async def test_whoever_waits_for_a_change_of_the_audit_hears_of_it(database: Database) -> None:
+    """A row that is added, names that are dropped, and rows that are removed."""
+    async with database.transaction() as tx:
+        await audit.append(tx, 1, AuditAction.LOOKED)
+        assert tx.changed == {"audit"}
+    async with database.transaction() as tx:
+        await audit.forget_before(tx, 2)
+        assert tx.changed == {"audit"}
+    async with database.transaction() as tx:
+        await audit.shorten(tx, 2, None, 3, limit=1)
+        assert tx.changed == {"audit", "meta"}
 
 
 # --- searching -------------------------------------------------------------------------------------------------------
@@ -225,12 +269,35 @@ async def ids(tx: Transaction, **wanted: Any) -> list[int]:
     return [row.id for row in await audit.find(tx, **wanted)]
 
 
+async def test_a_row_is_read_as_it_was_written(database: Database) -> None:
+    """Who, what, when, in which request and why; what is stored can be read by people, too."""
+    async with database.transaction() as tx:
+        head = await audit.append(
+            tx, 5, AuditAction.LOOKED, request_id=7, actor=MODERATOR, target=SPAMMER, why="“spam”", to="Grün", at=[1]
+        )
+        bare = await audit.append(tx, 6, AuditAction.STEP_DONE)
+        stored = await tx.one("SELECT public, personal FROM audit WHERE id = 1")
+        assert await audit.find(tx) == [
+            audit.AuditRow(2, 6, "StepDone", None, {}, {"actor": None, "target": None, "why": ""}, bare),
+            audit.AuditRow(
+                1, 5, "Looked", 7, {"at": [1], "to": "Grün"},
+                {"actor": MODERATOR, "target": SPAMMER, "why": "“spam”"}, head,
+            ),
+        ]  # fmt: skip
+    assert stored is not None
+    assert tuple(stored) == (
+        '{"at": [1], "to": "Grün"}',
+        '{"actor": "@moderator:example.org", "target": "@spammer:example.org", "why": "“spam”"}',
+    )
+
+
 async def test_rows_are_found_by_person_request_and_time(database: Database) -> None:
     """As actor or target, newest first, every condition at once."""
     await some(database)
     async with database.transaction() as tx:
         assert await ids(tx) == [5, 4, 3, 2, 1]
         assert await ids(tx, limit=2) == [5, 4]
+        assert await ids(tx, user_id=SPAMMER, limit=2) == [4, 2]
         assert await ids(tx, user_id=SPAMMER) == [4, 2, 1]
         assert await ids(tx, user_id=OTHER) == [5, 3, 2]
         assert await ids(tx, user_id="@nobody:example.org") == []
@@ -250,3 +317,34 @@ async def test_a_walk_from_the_oldest_meets_every_row_once(database: Database) -
             while found := await ids(tx, after_id=seen[-1] if seen else 0, limit=1, **wanted):
                 seen += found
             assert seen == sorted(await ids(tx, **wanted))
+
+
+async def test_the_newest_fifty_are_found_where_nobody_says_how_many(database: Database) -> None:
+    """A search never reads the whole audit by accident."""
+    await fill(database, 51)
+    async with database.transaction() as tx:
+        assert await ids(tx) == list(range(51, 1, -1))
+
+
+async def test_a_command_that_was_begun_is_known_by_its_event(database: Database) -> None:
+    """Of this person, of this kind, and asked for in this message."""
+    async with database.transaction() as tx:
+        await audit.append(tx, 1, AuditAction.LOOKED, actor=MODERATOR, event_id="$asked", command="ban")
+        assert await audit.has_begun(tx, AuditAction.LOOKED, MODERATOR, "$asked") is True
+        assert await audit.has_begun(tx, AuditAction.STEP_DONE, MODERATOR, "$asked") is False
+        assert await audit.has_begun(tx, AuditAction.LOOKED, OTHER, "$asked") is False
+        assert await audit.has_begun(tx, AuditAction.LOOKED, MODERATOR, "$other") is False
+
+
+async def test_the_commands_that_somebody_gave_lately_are_listed(database: Database) -> None:
+    """Of this person, of this kind, and from this moment on."""
+    async with database.transaction() as tx:
+        for ts, action, actor, command in (
+            (9, AuditAction.LOOKED, MODERATOR, "info"),
+            (10, AuditAction.LOOKED, MODERATOR, "ping"),
+            (11, AuditAction.LOOKED, OTHER, "status"),
+            (12, AuditAction.REFUSED, MODERATOR, "ban"),
+            (13, AuditAction.LOOKED, MODERATOR, "version"),
+        ):
+            await audit.append(tx, ts, action, actor=actor, command=command)
+        assert sorted(await audit.commands_since(tx, AuditAction.LOOKED, MODERATOR, 10)) == ["ping", "version"]

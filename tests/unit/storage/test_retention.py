@@ -1,4 +1,4 @@
-"""What ended long ago goes, what is still needed stays, and the audit's chain holds from where it begins."""
+"""What ended long ago goes, and what is still needed stays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from removal.wave import Wave, WaveState
 from storage import audit, meta, outbox, requests, waves
 from storage.database import Database
 from tests.support.made_requests import DAY, NOW, moderation
-from tests.unit.storage.test_audit import fill, tamper, verify
 from texts import Texts
 
 LONG_AGO = NOW - 400 * DAY
@@ -99,60 +98,6 @@ def wave_of_long_ago() -> Wave:
         id=0, requester_id="@moderator:example.org", room_id="!admin:example.org", command_event_id="$w",
         created_ts=LONG_AGO, expires_ts=LONG_AGO + 1,
     )  # fmt: skip
-
-
-async def test_the_audit_begins_later_and_its_chain_holds(database: Database) -> None:
-    """The oldest entries go, in pieces. What is left is verified from there on, a row names where it begins, heads that
-    are left are found, and one that went isn't."""
-    await fill(database)
-    async with database.transaction() as tx:
-        hashes = [row.hash for row in await audit.find(tx, after_id=0)]
-        assert await audit.shorten(tx, 40, None, 100, limit=2) == 2
-        assert await audit.shorten(tx, 40, None, 101, limit=2) == 1
-        assert await audit.shorten(tx, 40, None, 102, limit=2) == 0
-        rows = await audit.find(tx, after_id=0)
-    assert [row.id for row in rows] == [4, 5, 6, 7, 8]
-    assert rows[-1].action == AuditAction.AUDIT_SHORTENED and rows[-1].public["removed_to"] == 3
-    verdict = await verify(database)
-    assert (verdict.rows, verdict.broken_at, verdict.removed) == (5, None, 3)
-    assert [(await verify(database, each)).head_found for each in hashes] == [False, False, True, True, True, True]
-    async with database.transaction() as tx:
-        assert await audit.append(tx, 103, AuditAction.STEP_DONE) == await audit.head(tx)
-    assert (await verify(database)).broken_at is None
-
-
-async def test_entries_of_an_open_request_stay(database: Database) -> None:
-    """However old: its receipt needs them; and so does everything behind them, or the chain would have a hole."""
-    request = await stored(database, LONG_AGO, None, State.BLOCKED)
-    await fill(database, 2)
-    async with database.transaction() as tx:
-        await audit.append(tx, 30, AuditAction.STEP_DONE, request_id=request.id)
-    await fill(database, 2)
-    async with database.transaction() as tx:
-        await tx.run("UPDATE audit SET request_id = 99 WHERE id IN (1, 2)")
-        assert await audit.shorten(tx, NOW, await audit.first_needed(tx), NOW, limit=100) == 2
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "DELETE FROM audit WHERE id = 4",
-        "DELETE FROM meta WHERE key = 'audit.begins'",
-        "UPDATE meta SET value = '[4, \"' || (SELECT hash FROM audit WHERE id = 4) || '\"]' WHERE key = 'audit.begins'",
-        "UPDATE audit SET id = 3 WHERE id = 8",
-    ],
-)
-async def test_nobody_removes_more_than_the_audit_says(database: Database, path: Path, sql: str) -> None:
-    """A further entry taken away, the beginning forgotten or set anew, an entry put before it: the chain is broken."""
-    await fill(database)
-    async with database.transaction() as tx:
-        await audit.shorten(tx, 40, None, 100, limit=10)
-        await audit.append(tx, 110, AuditAction.STEP_DONE)
-    if "value" in sql:
-        tamper(path, "DELETE FROM audit WHERE id = 4 AND ? = ?", 1, 1)
-        sql = sql.replace("(SELECT hash FROM audit WHERE id = 4)", "'" + "0" * 64 + "'")
-    tamper(path, sql)
-    assert (await verify(database)).broken_at is not None
 
 
 async def test_what_is_removed_is_gone_from_the_file(database: Database, path: Path) -> None:
