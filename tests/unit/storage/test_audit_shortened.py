@@ -103,29 +103,31 @@ async def test_rows_of_a_request_and_since_an_open_wave_are_needed(
 
 
 @pytest.mark.parametrize(
-    ("statements", "broken_at"),
+    ("statements", "broken_at", "removed"),
     [
-        (["DELETE FROM audit WHERE id = 4"], 5),
-        (["DELETE FROM meta WHERE key = 'audit.begins'"], 4),
+        (["DELETE FROM audit WHERE id = 4"], 5, 3),
+        (["DELETE FROM meta WHERE key = 'audit.begins'"], 4, 0),
         (
             [
                 "UPDATE meta SET value = '[4, \"' || (SELECT hash FROM audit WHERE id = 4) || '\"]'",
                 "DELETE FROM audit WHERE id = 4",
             ],
             5,
+            4,
         ),
-        (["UPDATE audit SET id = 3 WHERE id = 8"], 3),
+        (["UPDATE audit SET id = 3 WHERE id = 8"], 3, 3),
     ],
     ids=["a further one taken away", "the beginning forgotten", "the beginning set anew", "one put before it"],
 )
 async def test_nobody_removes_more_than_the_audit_says(
-    database: Database, path: Path, statements: list[str], broken_at: int
+    database: Database, path: Path, statements: list[str], broken_at: int, removed: int
 ) -> None:
-    """The chain is broken at the first row that shows it."""
+    """The chain is broken at the first row that shows it; the verdict tells where it was said to begin."""
     await fill(database)
     async with database.transaction() as tx:
         await audit.shorten(tx, 40, None, 100, limit=10)
         await audit.append(tx, 110, AuditAction.STEP_DONE)
     for sql in statements:
         tamper(path, sql)
-    assert (await verify(database)).broken_at == broken_at
+    verdict = await verify(database)
+    assert (verdict.broken_at, verdict.removed) == (broken_at, removed)
