@@ -155,9 +155,7 @@ async def test_which_devices_are_heard(life: Life) -> None:
         ):
             trust[PERSON] = refused
             (said,) = await talk.say("!help", sealed=True)
-            assert (
-                said.startswith("I couldn't tell that this message comes from one of your") and why in said
-            )
+            assert said.startswith("I couldn't tell that this message comes from one of your") and why in said
 
 
 @simulated()
