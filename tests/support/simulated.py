@@ -28,6 +28,8 @@ BOT, MOD, MOD2, GUEST, PERSON, FRIEND = (
 )
 FAR = "@mod:far.test"
 """A moderator of another server."""
+MANY = 6
+"""So many events that they take longer than `Life.answers` waits where each is tried again, one after the other."""
 BEGIN_MS = 1_800_000_000_000
 ENCRYPTION: dict[str, Any] = {
     "type": "m.room.encryption",

@@ -8,12 +8,10 @@ import pytest
 
 from removal.audit_action import AuditAction
 from removal.incoming import DeviceTrust
-from tests.support.simulated import BOT, ENCRYPTION, FAR, FRIEND, GUEST, MOD, MOD2, PERSON, Life, simulated
+from tests.support.simulated import BOT, ENCRYPTION, FAR, FRIEND, GUEST, MANY, MOD, MOD2, PERSON, Life, simulated
 
 HERE = "I am @lethe:model.test"
 """What `!ping` is answered."""
-MANY = 6
-"""So many events that each was tried again, one after the other, would take longer than anybody waits."""
 
 
 async def refused(life: Life) -> list[tuple[str | None, Any, Any]]:
