@@ -408,7 +408,7 @@ def read_user(word: Word, server_name: str | None, name: str = "user") -> UserID
     strange = _named(char for char in text if not "!" <= char <= "~")
     meant = UserID.meant_by(text[:1_000], server_name) if server_name is not None else None
     nearest = str(meant or "")
-    if strange and "".join(char for char in text if not _invisible(char)).startswith("@"):
+    if strange and [char for char in text if not _invisible(char)][:1] == ["@"]:
         return UsageError(Problem.STRANGE_CHARACTERS, name, _short(text), nearest, code_points=strange)
     short = word.link is None and re.fullmatch(r"@[^@:]*[^@:,;!?<>()\[\]{}\"'*]", text)
     if server_name is not None and short:
@@ -425,14 +425,15 @@ def read_user(word: Word, server_name: str | None, name: str = "user") -> UserID
 
 
 def _why(text: str) -> Why:
+    """Why a text is no Matrix ID that is printable ASCII where it begins with `@`."""
     localpart, colon, _ = text[1:].partition(":")
     if not text.startswith("@"):
         return Why.NO_AT
     if not colon:
         return Why.NO_SERVER
-    if len(text.encode(errors="replace")) > USER_ID_MAX_BYTES:
+    if len(text) > USER_ID_MAX_BYTES:
         return Why.TOO_LONG
-    return Why.SERVER_NAME if re.fullmatch(r"[\x21-\x7e]+", localpart) else Why.LOCALPART
+    return Why.SERVER_NAME if localpart else Why.LOCALPART
 
 
 def _room(word: Word, server_name: str, name: str) -> str | UsageError:
@@ -455,7 +456,7 @@ def _bare(text: str) -> str:
 
 
 def _invisible(char: str) -> bool:
-    return unicodedata.category(char) in ("Cf", "Cc", "Co", "Cs", "Cn")
+    return unicodedata.category(char).startswith("C")  # control, format, private, unassigned, half of a pair
 
 
 def _named(chars: Iterable[str]) -> tuple[str, ...]:

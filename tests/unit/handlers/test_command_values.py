@@ -105,6 +105,40 @@ def test_a_name_with_its_server_is_offered_whatever_follows() -> None:
     assert refused_by("!deactivate spammer:test please") == error
 
 
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ("@spammer:other.test.", UsageError(Problem.NOT_A_USER, "whom", "@spammer:other.test.", "@spammer:other.test",
+                                            why=Why.SERVER_NAME)),
+        ("@spammer:test.", UsageError(Problem.NOT_A_USER, "whom", "@spammer:test.", str(SPAMMER),
+                                      why=Why.SERVER_NAME)),
+        ("@spammer:TEST", UsageError(Problem.NOT_A_USER, "whom", "@spammer:TEST", str(SPAMMER), why=Why.OTHER_CASE)),
+        ("@:no_server:80", UsageError(Problem.NOT_A_USER, "whom", "@:no_server:80", why=Why.LOCALPART)),
+        (f"@{'a' * 244}:no_server",
+         UsageError(Problem.NOT_A_USER, "whom", f"@{'a' * 244}:no_server", why=Why.SERVER_NAME)),
+        ("@a\ue000:test",
+         UsageError(Problem.STRANGE_CHARACTERS, "whom", "@a\ue000:test", code_points=("U+E000",))),
+        ("`?`", UsageError(Problem.NOT_A_USER, "whom", "?", why=Why.NO_AT)),
+        ("``", UsageError(Problem.NOT_A_USER, "whom", "``", why=Why.NO_AT)),
+    ],
+)  # fmt: skip
+def test_why_it_is_no_account_is_told(typed: str, error: UsageError) -> None:
+    """The sentence's full stop, capitals, a part that is missing or wrong, a character that has no name."""
+    assert refused_by(f"!info {typed}", command=INFO) == error
+
+
+def test_what_is_told_of_long_texts_is_cut() -> None:
+    """Three hundred characters of what was typed, eight strange ones; a thousand are looked at for whom was meant."""
+    assert refused_by(f"!deactivate @spammer {'x' * 300}").typed == "x" * 300
+    assert refused_by(f"!deactivate @spammer {'x' * 301}").typed == "x" * 300 + "…"
+    letters = [chr(0x430 + number) for number in range(9)]
+    named = refused_by(f"!deactivate @{''.join(letters)}").code_points
+    assert [point.split()[0] for point in named] == [f"U+{ord(letter):04X}" for letter in letters[:8]]
+    ending = "." * (1_000 - len("spammer:test"))
+    assert refused_by(f"!deactivate spammer:test{ending}%").nearest == str(SPAMMER)
+    assert refused_by(f"!deactivate spammer:test{ending[1:]}%").nearest == ""
+
+
 # --- times -----------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +177,12 @@ def test_what_is_no_room_is_told_with_its_reason(body: str, html: str | None, er
     option = body.replace("!handover", "!redact @spammer --room")
     formatted = html and html.replace("!handover", "!redact @spammer --room")
     assert refused_by(option, formatted, REDACT).name == "--room"
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u0007", "\ue000", "\u0378"])
+def test_nothing_unseen_is_in_a_rooms_address(unseen: str) -> None:
+    """Formatting, control, private and unassigned characters."""
+    assert refused_by(f"!handover #lob{unseen}by:test", command=HANDOVER).problem is Problem.STRANGE_CHARACTERS
 
 
 # --- options and texts -----------------------------------------------------------------------------------------------
