@@ -544,7 +544,7 @@ def _retry_blocked(r: Request, e: RetryAsked, now: int) -> Decision:
     record = r.current_step
     if record is not None:
         r = r.with_step(replace(record, started_ts=None))  # the time allowed begins anew
-    return Decision(replace(r, state=State.RUNNING, retry_ts=None, open_said=False))
+    return Decision(replace(r, state=State.RUNNING, open_said=False))
 
 
 def _closed(r: Request, e: Closed, now: int) -> Decision:
