@@ -99,7 +99,7 @@ def test_utf16_of_a_spreadsheet_is_read() -> None:
         (b"=cmd|'/c calc'!A1\n=1+1", "list.txt", ListProblem.NO_ACCOUNT, ""),
         (b"", "list.txt", ListProblem.NO_ACCOUNT, ""),
     ],
-    ids=lambda value: None if isinstance(value, bytes) else str(value),
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else str(value),
 )
 def test_what_cant_be_read_for_sure_is_refused(data: bytes, name: str, problem: ListProblem, detail: str) -> None:
     """Files made to hurt, and files that could mean two things."""
