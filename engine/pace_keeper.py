@@ -20,7 +20,7 @@ LOOK_EVERY = 0.5
 QUIET_LOOKS = 5
 LATELY = 5
 SLOW, QUICK = 2.0, 1.4
-"""Times the quiet answer: above the first there are fewer calls, at last with rests, below the second more."""
+"""Times the quiet answer: above the first there are fewer calls and rests, below the second no rests and more calls."""
 FEWEST = 2
 """Calls side by side at least: with one alone, Synapse waits between two accounts (measured)."""
 LEAST = 0.002
@@ -59,6 +59,7 @@ class PaceKeeper:
         """Keeps the pace until cancelled; then everything is let through again."""
         self._lately.clear()
         self._keeping += 1
+        self._turns.resting = self._quiet is not None  # until it is known that nobody is disturbed
         try:
             while True:
                 seconds = await self._look()
@@ -78,12 +79,12 @@ class PaceKeeper:
             return
         lately, quiet = statistics.median(self._lately), max(self._quiet, LEAST)
         if lately > SLOW * quiet:
-            self._turns.resting = self._pace.limit <= FEWEST
+            self._turns.resting = True
             self._pace.limit = max(FEWEST, self._pace.limit - 1)
             self._lately.clear()
         elif lately < QUICK * quiet:
-            self._pace.limit += 0 if self._turns.resting else 1
             self._turns.resting = False
+            self._pace.limit += 1
             self._lately.clear()
 
     async def _look(self) -> float | None:

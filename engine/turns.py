@@ -10,8 +10,8 @@ GOING = 8
 """So many accounts are deactivated and still in rooms at once: enough that Synapse never waits for the next one."""
 ROUND = 2.0
 """Seconds after which nobody more gets a turn before there was a rest."""
-REST = 1.25
-"""A rest, in times of the round before it: more often than not, the homeserver is quiet then."""
+REST = 1.5
+"""A rest, in times of the round before it: with a bit more than one, the homeserver is quiet more often than not."""
 LONGEST_ROUND = 10.0
 """Seconds after which a rest comes though somebody is still in rooms: one that doesn't get out must not hold up all."""
 

@@ -72,29 +72,32 @@ def test_the_number_of_calls_follows_the_answers(
     assert found == [*expected, MOST]
 
 
-async def rests(answers: tuple[float, ...], at_work: bool) -> list[bool]:
-    """Whether there are rests after half a minute of each of these answers, and when it is over."""
-    server, turns = Server(0.01), Turns()
+async def rests(answers: tuple[float, ...], *, at_work: bool, quiet: float | None = 0.01) -> list[bool]:
+    """Whether there are rests at the beginning, after half a minute of each of these answers, and when it is over."""
+    server, turns = Server(quiet), Turns()
     keeper = PaceKeeper(Pace(MOST), turns, server.ask)
     await keeper.measure_quiet()
+    if at_work:
+        await turns.take(1)
     keeping = asyncio.ensure_future(keeper.run())
-    found = []
+    await asyncio.sleep(0.1)
+    found = [turns.resting]
     for takes in answers:
         server.takes = takes
         await asyncio.sleep(30)
         found.append(turns.resting)
-        if at_work:
-            await turns.take(1)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     return [*found, turns.resting]
 
 
-def test_it_rests_where_fewer_calls_are_not_enough() -> None:
-    """Until it is quick at work, too: how quick it is in a rest tells nothing."""
+def test_it_rests_until_nobody_is_disturbed() -> None:
+    """That is, until it is quick at work, too: how quick it is in a rest tells nothing."""
     loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
     try:
-        assert loop.run_until_complete(rests((0.01, 0.03, 0.01), at_work=True)) == [False, True, False, False]
-        assert loop.run_until_complete(rests((0.01, 0.03, 0.01), at_work=False)) == [False, True, True, False]
+        play, answers = loop.run_until_complete, (0.01, 0.03, 0.01)
+        assert play(rests(answers, at_work=True)) == [True, False, True, False, False]
+        assert play(rests(answers, at_work=False)) == [True, True, True, True, False]
+        assert play(rests(answers, at_work=True, quiet=None)) == [False] * 5  # nothing is known of it
     finally:
         loop.end()

@@ -67,7 +67,7 @@ def test_with_rests_the_homeserver_is_quiet_more_often_than_not() -> None:
     async def script() -> None:
         turns = Turns()
         turns.resting = True
-        assert 0.4 < await remove(turns, 200) < 0.5
+        assert 0.35 < await remove(turns, 200) < 0.5
         assert await remove(turns, 100, hurry=True) == pytest.approx(1.0)
         turns.resting = False
         assert await remove(turns, 100) == pytest.approx(1.0)
