@@ -1,4 +1,4 @@
-"""Makes fewer calls side by side, with rests in between, when the homeserver answers more slowly than when it had
+"""Lets the homeserver rest in between, and makes fewer calls side by side, unless it answers as quickly as when it has
 nothing to do for us."""
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ class PaceKeeper:
         self._quiet: float | None = None
         self._keeping = 0
         self._lately: deque[float] = deque(maxlen=LATELY)
+        self._at_rest: deque[float] = deque(maxlen=LATELY)
 
     async def measure_quiet(self) -> None:
         """Before there is any load of ours: how long an answer takes then."""
         took = [seconds for seconds in [await self._look() for _ in range(QUIET_LOOKS)] if seconds is not None]
         if not took:
-            log.warning("how quick the homeserver is can't be measured: nobody is made way for")
+            log.warning("how quick the homeserver is can't be measured: it is seen in the rests")
             return
         # Somebody else may be busy just then, or the bot itself: the quickest look counts; while another wave is at
         # work, what was measured before that, too.
@@ -58,13 +59,16 @@ class PaceKeeper:
     async def run(self) -> None:
         """Keeps the pace until cancelled; then everything is let through again."""
         self._lately.clear()
+        self._at_rest.clear()
         self._keeping += 1
-        self._turns.resting = self._quiet is not None  # until it is known that nobody is disturbed
+        self._turns.resting = True  # until it is known that nobody is disturbed
         try:
             while True:
                 seconds = await self._look()
-                # How quick it is in a rest says nothing about how it is at work.
-                if seconds is not None and (self._turns.working or not self._turns.resting):
+                if seconds is not None and self._turns.resting and not self._turns.working:
+                    self._at_rest.append(seconds)
+                    self._learn()
+                elif seconds is not None:
                     self._lately.append(seconds)
                     self._adapt()
                 await asyncio.sleep(LOOK_EVERY)
@@ -73,6 +77,12 @@ class PaceKeeper:
             if not self._keeping:
                 self._pace.limit = self._pace.most
                 self._turns.resting = False
+
+    def _learn(self) -> None:
+        """A rest shows how quick it is: also where that wasn't measured before, as after a restart."""
+        if len(self._at_rest) == LATELY:
+            seen = statistics.median(self._at_rest)
+            self._quiet = seen if self._quiet is None else min(self._quiet, seen)
 
     def _adapt(self) -> None:
         if self._quiet is None or len(self._lately) < LATELY:

@@ -4,6 +4,7 @@ so that whoever talks there meets a quiet one."""
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 
 GOING = 8
@@ -22,10 +23,12 @@ class Turns:
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(GOING)
         self._taken: set[int] = set()
-        self._nobody = asyncio.Event()
+        self._nobody, self._no_rests = asyncio.Event(), asyncio.Event()
+        self._nobody.set()
+        self._no_rests.set()
         self._one_by_one = asyncio.Lock()
-        self._resting = False
-        self._began = 0.0
+        self._began = self._ended = -math.inf
+        """The round; of one that is over, since when nobody has a turn."""
 
     @property
     def working(self) -> bool:
@@ -35,37 +38,46 @@ class Turns:
     @property
     def resting(self) -> bool:
         """Whether there is a rest after each round."""
-        return self._resting
+        return not self._no_rests.is_set()
 
     @resting.setter
     def resting(self, value: bool) -> None:
-        if value and not self._resting:
+        if not value:
+            self._no_rests.set()
+        elif not self.resting:
+            self._no_rests.clear()
             self._began = asyncio.get_running_loop().time()
-        self._resting = value
 
     async def take(self, request_id: int, *, hurry: bool = False) -> None:
         """Waits until it is this request's turn. Args: hurry: doesn't wait for a rest to be over."""
+        if request_id in self._taken:
+            return
         if hurry:
             await self._free.acquire()
         else:
             async with self._one_by_one:
                 await self._free.acquire()
-                try:
+                while self._is_over():
+                    self._free.release()  # others may use it meanwhile
                     await self._rest()
-                except asyncio.CancelledError:
-                    self._free.release()
-                    raise
+                    await self._free.acquire()
         self._taken.add(request_id)
         self._nobody.clear()
 
+    def _is_over(self) -> bool:
+        """Whether a rest comes before the next one's turn."""
+        return self.resting and asyncio.get_running_loop().time() - self._began >= ROUND
+
     async def _rest(self) -> None:
         clock = asyncio.get_running_loop().time
-        if not self._resting or clock() - self._began < ROUND:
-            return
-        if self._taken:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._nobody.wait(), max(0.0, self._began + LONGEST_ROUND - clock()))
-        await asyncio.sleep(REST * min(clock() - self._began, LONGEST_ROUND))
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(max(clock(), self._began + LONGEST_ROUND)):
+                await self._nobody.wait()
+        ended = clock() if self._taken else max(self._ended, self._began)
+        rest = REST * min(ended - self._began, LONGEST_ROUND) - (clock() - ended)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest):
+                await self._no_rests.wait()
         self._began = clock()
 
     def end(self, request_id: int) -> None:
@@ -74,4 +86,5 @@ class Turns:
             self._taken.discard(request_id)
             self._free.release()
             if not self._taken:
+                self._ended = asyncio.get_running_loop().time()
                 self._nobody.set()

@@ -75,15 +75,19 @@ class Job:
         self._ended: deque[float] = deque()
         self._shown: tuple[object, ...] = ()
         self._back_seen = tools.back.times
+        self._stopped = asyncio.Event()
+        """Set while the wave is paused or cancelled: then nobody waits for a turn."""
 
     async def run(self) -> None:
         """Carries it out. Raises: StorageError."""
-        async with _beside(self._recorder.run()), _beside(self._show_progress()):
+        async with _beside(self._recorder.run()), _beside(self._show_progress()), _beside(self._watch()):
             wave = await self._wave()
             if wave.state is WaveState.RUNNING:
-                await self._suspend_all()
+                with self._tools.pace.hurry():
+                    await self._suspend_all()
             if self._hurry:
-                await self._bring_forward()
+                with self._tools.pace.hurry():
+                    await self._bring_forward()
             else:
                 async with _beside(self._tools.keeper.run()):
                     await self._bring_forward()
@@ -257,7 +261,8 @@ class Job:
                 # Its turn is waited for before it is stored that the deactivation is begun: until then it can be
                 # cancelled.
                 if _follows(request, step) is Step.DEACTIVATE:
-                    await self._tools.steps.turns.take(request_id, hurry=self._hurry)
+                    if event is None or isinstance(event, StepDone):  # else it has to be tried again
+                        await self._turn(request_id)
                     try:
                         await self._tools.steps.look_again(request)
                     except ChangedMeanwhile as changed:
@@ -285,7 +290,7 @@ class Job:
             log.exception("R%s stands still", request_id)
             return 30.0
         finally:
-            self._tools.steps.looked.discard(request_id)
+            self._tools.steps.looked.pop(request_id, None)
             self._tools.steps.turns.end(request_id)
         if request is None or request.state not in (State.RUNNING, State.RELEASING):
             self._ended.append(asyncio.get_running_loop().time())
@@ -293,6 +298,29 @@ class Job:
         if request.retry_ts is None:
             return None  # paused
         return max(0.0, (request.retry_ts - self._units.clock()) / 1000)
+
+    async def _turn(self, request_id: int) -> None:
+        """Waits until this account may be deactivated, or the wave is stopped."""
+        taking = asyncio.ensure_future(self._tools.steps.turns.take(request_id, hurry=self._hurry))
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            taking.cancel()
+            stopped.cancel()
+            await asyncio.gather(taking, stopped, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """Sees whether the wave is stopped."""
+        seen = -1
+        while True:
+            with suppress(StorageError):
+                wave = await self._wave()
+                if wave.state in (WaveState.PAUSED, WaveState.CANCELLING):
+                    self._stopped.set()
+                else:
+                    self._stopped.clear()
+            seen = await self._units.wait_for_change(seen, None, "waves")
 
     async def _attempt(self, request: Request, step: Step) -> Event:
         steps, outage = self._tools.steps, self._tools.outage

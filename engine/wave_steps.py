@@ -22,6 +22,8 @@ from removal.request import Failure, Request, State
 
 LEAVING = 2
 """So many accounts are watched at once while they leave their rooms: Synapse takes one after the other."""
+FRESH = 30.0
+"""Seconds for which a look at an account is good enough to deactivate it."""
 GATHER = 1.0
 """Seconds: long enough for several, short beside a removal."""
 
@@ -75,8 +77,8 @@ class WaveSteps(Steps):
         self._memberships: dict[str, dict[str, str]] = {}
         self._joining_seen: tuple[float, frozenset[str]] = -math.inf, frozenset()
         self._one_asks = asyncio.Lock()
-        self.looked: set[int] = set()
-        """The requests whose account was looked at since they were taken up."""
+        self.looked: dict[int, float] = {}
+        """When the account of a request was looked at since it was taken up, by the loop's clock."""
         self.turns = Turns()
         """Taken before an account's deactivation is begun; given back here once it has left its rooms."""
 
@@ -96,7 +98,7 @@ class WaveSteps(Steps):
         because = await self._protected(request)
         if changed or because:
             raise ChangedMeanwhile((*changed, because) if because else changed)
-        self.looked.add(request.id)
+        self.looked[request.id] = asyncio.get_running_loop().time()
         if not user.suspended:
             # Somebody may have lifted it on purpose.
             raise Problem(Failure.NOT_YET, "the homeserver doesn't show the account as suspended")
@@ -114,16 +116,26 @@ class WaveSteps(Steps):
         return answer
 
     async def look_again(self, request: Request) -> None:
-        """Asks once more whether the account may be removed, where the snapshot's look was before a stop or a pause:
-        the settings may have changed since. What the account itself is may have been changed by the steps.
+        """Asks once more whether the account may be removed, right before what can't be taken back: it may have waited
+        for its turn for minutes, or been stopped and taken up again.
 
         Raises:
             ChangedMeanwhile: it mustn't.
             HomeserverError: it can't be told now.
         """
-        if request.id not in self.looked and (because := await self._protected(request)):
+        if because := await self._protected(request):
             raise ChangedMeanwhile((because,))
-        self.looked.add(request.id)
+        clock = asyncio.get_running_loop().time
+        if clock() - self.looked.get(request.id, -math.inf) > FRESH:
+            looked_at = clock()
+            user = await self._accounts.user(request.target_id)
+            if user is None:
+                return  # the step itself says so
+            changed = changed_meanwhile(request.facts, facts_of(user))
+            if changed or not user.suspended:
+                # Somebody may have lifted the suspension on purpose.
+                raise ChangedMeanwhile(changed or ("unsuspended",))
+            self.looked[request.id] = looked_at
 
     async def _hand_over(self, request: Request) -> Answer:
         """A suspended account can't pass its power on: the suspension is lifted meanwhile, where there is any."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from engine.second_factor import WRONG_AT_MOST, WRONG_AT_ONCE, KeyLost, Verdict, address
 from engine.unit_of_work import UnitOfWork
 from handlers.context import Context, DirectCommand
+from handlers.direct.rules import alone_together
 from handlers.message import Message
 from removal.audit_action import AuditAction
 from removal.incoming import Incoming
@@ -97,6 +98,9 @@ async def in_room(context: Context, event: Incoming, message: Message) -> bool:
 async def begin(context: Context, asked: DirectCommand) -> None:
     """`!totp`: hands a seed over, where that is safe."""
     room = await context.authority.admin_room()
+    if not alone_together(await context.authority.room(asked.event.room_id), context.bot_id, asked.by):
+        await context.done(asked.event)  # whoever asked has left: whoever comes next would read it
+        return
     async with context.units.begin(asked.event) as unit:
         factor = await second_factors.get(unit.tx, asked.by)
         said = ""

@@ -55,7 +55,7 @@ class DirectGate:
         try:
             state = await self._context.authority.room(event.room_id)
         except Forbidden:
-            return await self._over(event)  # the bot isn't there any more
+            return await self._over(event)  # the bot may not look into it any more
         # Whoever has left since was there when this was said: it is heard, and nobody else is taken to be there.
         if somebody_else(state, self._context.bot_id, user_id):
             return await self._not_alone(event, user_id)

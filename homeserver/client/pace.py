@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -21,18 +21,29 @@ class Pace:
         """Args: most: calls side by side, at any time."""
         self.most = most
         self._limit = most
+        self._in_a_hurry = 0
         self._under_way = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def limit(self) -> int:
-        """So many now, 1 to `most`."""
+        """So many, 1 to `most`, where nobody is in a hurry."""
         return self._limit
 
     @limit.setter
     def limit(self, value: int) -> None:
         self._limit = min(max(value, 1), self.most)
         self._let_in()
+
+    @contextmanager
+    def hurry(self) -> Iterator[None]:
+        """Meanwhile `most` calls go side by side."""
+        self._in_a_hurry += 1
+        self._let_in()
+        try:
+            yield
+        finally:
+            self._in_a_hurry -= 1
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -51,7 +62,8 @@ class Pace:
             self._let_in()
 
     def _let_in(self) -> None:
-        while self._waiting and self._under_way < self._limit:
+        limit = self.most if self._in_a_hurry else self._limit
+        while self._waiting and self._under_way < limit:
             turn = self._waiting.popleft()
             if not turn.done():
                 self._under_way += 1

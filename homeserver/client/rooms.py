@@ -217,8 +217,8 @@ class Rooms:
             if error.errcode != "M_NOT_FOUND":
                 raise
             return None
-        if event.get("event_id") != event_id:
-            raise BadAnswer(f"asked for the event {event_id!r}, another came")
+        if event.get("event_id") != event_id or event.get("room_id", room_id) != room_id:
+            raise BadAnswer(f"asked for the event {event_id!r} of {room_id}, another came")
         return event
 
     async def true_since(

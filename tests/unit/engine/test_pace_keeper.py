@@ -57,7 +57,7 @@ async def limits(answers: tuple[float | None, ...], quiet: tuple[float | None, .
         ((0.03, None, 0.01), (0.01,), [FEWEST, FEWEST, MOST]),  # an error tells nothing
         ((0.03,), (0.01, 0.03), [MOST]),  # another wave on another day: the homeserver is a slower one by now
         ((0.0015,), (0.0005,), [MOST]),  # so quick that nobody notices
-        ((0.03,), (None,), [MOST]),  # nothing is known of it
+        ((0.03,), (None,), [MOST]),  # nothing is known of it: there are rests
     ],
 )
 def test_the_number_of_calls_follows_the_answers(
@@ -98,6 +98,59 @@ def test_it_rests_until_nobody_is_disturbed() -> None:
         play, answers = loop.run_until_complete, (0.01, 0.03, 0.01)
         assert play(rests(answers, at_work=True)) == [True, False, True, False, False]
         assert play(rests(answers, at_work=False)) == [True, True, True, True, False]
-        assert play(rests(answers, at_work=True, quiet=None)) == [False] * 5  # nothing is known of it
+        # Nothing is known of it: so it rests, until a rest has shown how quick it is.
+        assert play(rests(answers, at_work=True, quiet=None)) == [True, True, True, True, False]
+        assert play(seen_in_a_rest()) == [True, False, True]
+    finally:
+        loop.end()
+
+
+async def seen_in_a_rest() -> list[bool]:
+    """Whether there are rests after one whose answers take 20 ms; after a minute of work with as quick ones; and with
+    slower ones. It was measured before as slower, while another wave was at work."""
+    server, turns = Server(0.1), Turns()
+    keeper = PaceKeeper(Pace(MOST), turns, server.ask)
+    await keeper.measure_quiet()
+    keeping = asyncio.ensure_future(keeper.run())
+    found = []
+    for at_work, takes in ((False, 0.02), (True, 0.02), (True, 0.05)):
+        server.takes = takes
+        if at_work:
+            await turns.take(1)
+        await asyncio.sleep(60)
+        found.append(turns.resting)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    return found
+
+
+def test_in_a_hurry_all_calls_go_side_by_side() -> None:
+    """Whatever the limit is; afterwards it counts again."""
+
+    async def script() -> None:
+        pace = Pace(MOST)
+        pace.limit = 1
+        inside = 0
+
+        async def call() -> None:
+            nonlocal inside
+            async with pace.slot():
+                inside += 1
+                await asyncio.sleep(1)
+                inside -= 1
+
+        calls = [asyncio.ensure_future(call()) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        assert inside == 1
+        with pace.hurry():
+            await asyncio.sleep(0.1)
+            assert inside == MOST
+        await asyncio.sleep(3)
+        assert inside == 1
+        await asyncio.gather(*calls)
+
+    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
+    try:
+        loop.run_until_complete(script())
     finally:
         loop.end()

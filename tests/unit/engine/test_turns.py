@@ -103,3 +103,96 @@ def test_one_account_that_does_not_get_out_holds_up_nobody_for_long() -> None:
         assert turns.working
 
     in_simulated_time(script)
+
+
+def test_a_pause_in_the_work_is_a_rest() -> None:
+    """Who comes after it doesn't wait once more; and whoever rests goes on as soon as there are no rests."""
+
+    async def script() -> None:
+        turns, clock = Turns(), asyncio.get_running_loop().time
+        turns.resting = True
+        await remove(turns, 10)
+        await asyncio.sleep(3600)
+        began = clock()
+        await turns.take(1)
+        assert clock() == began
+        await asyncio.sleep(ROUND)
+        waiting = asyncio.ensure_future(turns.take(2))
+        turns.end(1)
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        turns.resting = False
+        await waiting
+        assert clock() == pytest.approx(began + ROUND + 0.1)
+
+    in_simulated_time(script)
+
+
+def test_whoever_is_in_a_hurry_has_all_places_while_others_rest() -> None:
+    """Who waits for the rest to be over holds none of them."""
+
+    async def script() -> None:
+        turns = Turns()
+        turns.resting = True
+        await turns.take(0)
+        await asyncio.sleep(ROUND)
+        waiting = asyncio.ensure_future(turns.take(1))
+        await asyncio.sleep(0)
+        turns.end(0)
+        await asyncio.sleep(0.1)
+        for number in range(10, 10 + GOING):
+            await asyncio.wait_for(turns.take(number, hurry=True), 1)
+        assert not waiting.done()
+        waiting.cancel()
+
+    in_simulated_time(script)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_who_gives_up_waiting_takes_no_place_away(seed: int) -> None:
+    """At whatever moment, in a rest or not: afterwards all places are there, and nobody who gave up has one."""
+
+    async def script() -> None:
+        chance, turns = random.Random(seed), Turns()  # noqa: S311 - the same each time
+        waiting: dict[int, asyncio.Future[None]] = {}
+        for number in range(200):
+            turns.resting = chance.random() < 0.7
+            waiting[number] = asyncio.ensure_future(turns.take(number, hurry=chance.random() < 0.2))
+            await asyncio.sleep(chance.choice((0, 0, 0.3, 3)))
+            turns.end(chance.randrange(number + 1))
+            waiting[chance.randrange(number + 1)].cancel()
+        for task in waiting.values():
+            task.cancel()
+        await asyncio.gather(*waiting.values(), return_exceptions=True)
+        assert all(task.done() for task in waiting.values())
+        for number in range(200):
+            turns.end(number)
+        assert not turns.working
+        turns.resting = False
+        for number in range(GOING):
+            await asyncio.wait_for(turns.take(number), 1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(turns.take(GOING), 60)
+
+    in_simulated_time(script)
+
+
+def test_a_wait_can_be_given_up_at_the_very_moment_it_ends() -> None:
+    """Whoever stops the bot right then isn't overheard."""
+
+    async def script(ticks: int) -> None:
+        turns = Turns()
+        turns.resting = True
+        await turns.take(0)
+        await asyncio.sleep(ROUND)
+        waiting = asyncio.ensure_future(turns.take(1))
+        await asyncio.sleep(1)
+        turns.end(0)
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert waiting.cancelled()
+
+    for ticks in range(6):
+        in_simulated_time(lambda ticks=ticks: script(ticks))  # type: ignore[misc] # mypy knows no defaults of lambdas

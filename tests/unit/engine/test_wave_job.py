@@ -12,7 +12,7 @@ import pytest
 
 from engine.messages import CurrentAdminRoom
 from engine.pace_keeper import PaceKeeper
-from engine.turns import Turns
+from engine.turns import GOING, Turns
 from engine.unit_of_work import UnitsOfWork
 from engine.wave_job import Job, Tools
 from engine.wave_steps import ChangedMeanwhile, WaveSteps
@@ -39,7 +39,7 @@ class ScriptedSteps:
         self.turns = Turns()
         self.done: list[tuple[Step, str]] = []
         self.instead: dict[tuple[Step, str], Callable[[], Awaitable[dict[str, Any]]]] = {}
-        self.looked: set[int] = set()
+        self.looked: dict[int, float] = {}
         self.protected: set[str] = set()
         """Who is found to be protected by the look right before the deactivation."""
 
@@ -162,6 +162,23 @@ async def test_who_is_protected_right_before_the_deactivation_is_set_free(stage:
     await stage.run()
     assert (Step.DEACTIVATE, spared) not in stage.steps.done and (Step.RELEASE, spared) in stage.steps.done
     assert await stage.counts() == Counter({"done": 11, "cancelled": 1})
+
+
+@pytest.mark.parametrize(("event", "state"), [(Cancelled(OTHER), "cancelled"), (Paused(OTHER), "running")])
+async def test_a_stopped_wave_waits_for_no_turn(stage: Stage, event: Event, state: str) -> None:
+    """Its accounts wait for others, or for a rest to be over: when it is cancelled they are set free at once, when it
+    is paused it stands still. Nobody is deactivated."""
+    for number in range(1_000, 1_000 + GOING):
+        await stage.steps.turns.take(number)
+    job = asyncio.create_task(stage.run())
+    async with asyncio.timeout(20):
+        while Counter(step for step, _ in stage.steps.done)[Step.THREEPIDS] < 12:  # noqa: ASYNC110 - the job tells nobody
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
+        await stage.decide(event)
+        await job
+    assert await stage.counts() == Counter({state: 12})
+    assert Step.DEACTIVATE not in {step for step, _ in stage.steps.done}
 
 
 async def test_what_one_account_breaks_keeps_back_no_other(stage: Stage) -> None:

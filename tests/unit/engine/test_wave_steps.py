@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any, cast
 
-from engine.wave_steps import WaveSteps
+import pytest
+
+from engine.wave_steps import FRESH, ChangedMeanwhile, WaveSteps
 from homeserver.accounts.backend import AccountBackend
+from homeserver.accounts.models import User
 from removal.plan import Step
 from removal.request import Request
+from simulation.loop import SimulatedLoop
 from tests.support.made_requests import moderation
 
 ANNA, BERT = "@anna:lethe.test", "@bert:lethe.test"
+
+
+def made_user(**changes: Any) -> User:
+    """A suspended account."""
+    return User(
+        user_id=ANNA, displayname=None, avatar_url=None, admin=False, deactivated=False, erased=False, suspended=True,
+        locked=False, shadow_banned=False, is_guest=False, appservice_id=None, user_type=None, creation_ts=0,
+        last_seen_ts=None, threepid_media=(), external_ids=(),
+    ).model_copy(update=changes)  # fmt: skip
 
 
 class Accounts:
@@ -24,6 +38,8 @@ class Accounts:
         self.rooms: dict[str, str] = {}
         self.deactivated: list[str] = []
         self.asked = 0
+        self.account: User | None = made_user()
+        self.looked_at = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -45,6 +61,10 @@ class Accounts:
     async def deactivate(self, user_id: str, erase: bool) -> str:
         self.deactivated.append(user_id)
         return "success"
+
+    async def user(self, user_id: str) -> User | None:
+        self.looked_at += 1
+        return self.account
 
     async def ensure_in_charge(self) -> None:
         """They are."""
@@ -101,3 +121,54 @@ async def test_rooms_and_invitations_are_read_at_once_and_anew_each_time() -> No
     accounts.rooms = {"!a": "leave", "!c": "ban"}
     assert await made._has_no_rooms(ANNA)
     assert await made._has_no_invites(ANNA)
+
+
+@pytest.mark.parametrize(
+    ("account", "because"),
+    [
+        (made_user(), ""),
+        (made_user(admin=True), "admin"),
+        (made_user(appservice_id="bridge"), "appservice"),
+        (made_user(suspended=False), "unsuspended"),
+        (None, ""),  # gone: the deactivation itself says so
+    ],
+)
+def test_who_waited_for_long_is_looked_at_right_before_the_deactivation(account: User | None, because: str) -> None:
+    """Somebody may have decided otherwise in the minutes until an account's turn. A look that is fresh will do."""
+
+    async def script() -> None:
+        accounts, request = Accounts(), moderation(target_id=ANNA)
+        made = steps(accounts)
+        await made.look_again(request)
+        accounts.account = account
+        await asyncio.sleep(FRESH / 2)
+        await made.look_again(request)
+        assert accounts.looked_at == 1
+        await asyncio.sleep(FRESH)
+        try:
+            await made.look_again(request)
+            found = ""
+        except ChangedMeanwhile as changed:
+            found = str(changed)
+        assert (accounts.looked_at, found) == (2, because)
+
+    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
+    try:
+        loop.run_until_complete(script())
+    finally:
+        loop.end()
+
+
+async def test_who_is_protected_by_now_is_asked_each_time() -> None:
+    """However fresh the look at the account is: a moderator may have been made a minute ago."""
+    accounts, request = Accounts(), moderation(target_id=ANNA)
+    because = ""
+
+    async def protected(_: Request) -> str:
+        return because
+
+    made = WaveSteps(cast(AccountBackend, accounts), protected, pause=0)
+    await made.look_again(request)
+    because = "moderator"
+    with pytest.raises(ChangedMeanwhile, match="moderator"):
+        await made.look_again(request)

@@ -184,3 +184,15 @@ async def test_a_moderators_codes(life: Life) -> None:
     guest = Talk(life, await life.direct(by=GUEST), GUEST)
     (said,) = await guest.say("123456")
     assert said.startswith("That needs an encrypted direct message.")
+
+
+@simulated(confirmation={"second_factor": "totp"})
+async def test_a_key_is_handed_over_to_nobody_but_who_asked(life: Life) -> None:
+    """A moderator who asked for it and left at once gets none: whoever comes into that room next would read it."""
+    room = await life.direct(by=MOD, encrypted=True)
+
+    def ask_and_leave() -> None:
+        life.send(room, MOD, "m.room.message", {"msgtype": "m.text", "body": "!totp"}, sealed=True)
+        life.server.leave(MOD, room.room_id)
+
+    assert await life.answers(ask_and_leave, room) == []

@@ -182,6 +182,19 @@ async def test_only_the_homeservers_word_makes_an_account_unknown() -> None:
         assert search.rest == ("!room",)
 
 
+@pytest.mark.parametrize("answer", [{"event_id": "$other"}, {"event_id": "$event", "room_id": "!other"}])
+async def test_another_event_than_the_one_asked_for_is_none(answer: dict[str, Any]) -> None:
+    """Neither another one of that room, nor one of another room."""
+
+    async def handle(_request: web.BaseRequest) -> web.Response:
+        return web.json_response({"type": "m.room.message", **answer})
+
+    async with RawTestServer(handle) as server, aiohttp.ClientSession() as session:
+        rooms = Rooms(Api(session, str(server.make_url("/")), "token"))
+        with pytest.raises(BadAnswer):
+            await rooms.event("!room", "$event")
+
+
 async def test_media_pages_that_never_end_are_left() -> None:
     """A next page that isn't further on ends the reading."""
     page = {"media": [{"media_id": "m", "created_ts": 1}], "total": 5, "next_token": 0}
