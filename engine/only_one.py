@@ -134,6 +134,12 @@ class OnlyOne:
         while True:
             other = await self._heard.get()
             try:
+                # Synapse answers the same sync twice from memory, for two minutes: what was heard may be the note of
+                # a run that was killed meanwhile. Only what stands there now counts.
+                now = await patiently(self._note.read, log)
+                if now is None or now.run == self._us.run:
+                    continue
+                other = now
                 await self._compare(other)
             except Refused as error:
                 log.warning("The other Lethe, on %s, can't be answered: %s", other.host, error)
