@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,6 +14,8 @@ from sandbox.scene import Scene
 from sandbox.workers import WorkersHomeserver
 from tests.support.needs import skip_without
 from tests.support.scenes import making_scenes
+
+HERE = Path(__file__).parent
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -38,7 +41,8 @@ async def between(workers: WorkersHomeserver) -> AsyncIterator[Proxy]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def _patience(request: pytest.FixtureRequest) -> None:
-    """Killing a part and waiting for it takes its time."""
-    request.node.add_marker(pytest.mark.timeout(400))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Killing a part and waiting for it takes its time. (A marker that a fixture adds comes too late.)"""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(400))
