@@ -134,7 +134,7 @@ class WaveSteps(Steps):
             changed = changed_meanwhile(request.facts, facts_of(user))
             if changed or not user.suspended:
                 # Somebody may have lifted the suspension on purpose.
-                raise ChangedMeanwhile(changed or ("unsuspended",))
+                raise ChangedMeanwhile(changed or ("no longer suspended",))
             self.looked[request.id] = looked_at
 
     async def _hand_over(self, request: Request) -> Answer:

@@ -129,7 +129,7 @@ async def test_rooms_and_invitations_are_read_at_once_and_anew_each_time() -> No
         (made_user(), ""),
         (made_user(admin=True), "admin"),
         (made_user(appservice_id="bridge"), "appservice"),
-        (made_user(suspended=False), "unsuspended"),
+        (made_user(suspended=False), "no longer suspended"),
         (None, ""),  # gone: the deactivation itself says so
     ],
 )
