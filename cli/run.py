@@ -68,6 +68,7 @@ from homeserver.client.pace import Pace, PacedApi
 from homeserver.client.reach import OTHERS, Reach, look
 from homeserver.client.rooms import Rooms
 from homeserver.client.running import Running, RunningNote
+from homeserver.client.stopping import Stopped, unless
 from homeserver.client.timeline import parse
 from homeserver.encryption.cross_signing import IdentityStatus
 from removal.incoming import Incoming, SyncBatch
@@ -98,8 +99,11 @@ async def run(settings: Settings, stop: asyncio.Event, clock: Clock | None = Non
         StorageError: the database can't be used.
     """
     lock = StoreLock(settings.data_dir)
-    if standby and not await _unless_stopped(asyncio.create_task(stand_by(lock, settings.data_dir)), stop):
-        return
+    if standby:
+        try:
+            await unless(stop, stand_by(lock, settings.data_dir))
+        except Stopped:
+            return
     compared = clock if isinstance(clock, HomeserverClock) else HomeserverClock()
     metrics = Metrics(VERSION)
     matrix = matrix_client(settings, clock=compared, observe=metrics.answered, lock=lock)
@@ -147,36 +151,21 @@ async def run_with(
         arrive: starts the client, and says who keeps the accounts.
         only_one: sees to it that no other bot runs with this account.
     """
-    arriving = asyncio.create_task(arrive())
     try:
-        if not await _unless_stopped(arriving, stop):
-            return
+        accounts = await unless(stop, arrive())
         await database.open()
-        rooms, accounts = Rooms(matrix.api), arriving.result()
-        ready = asyncio.create_task(_ready(settings, rooms, accounts, database))
-        if await _unless_stopped(ready, stop):
-            room_id = ready.result()
-            now = clock or compared
-            counted = metrics or Metrics(VERSION)
-            await _serve(settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted, only_one)
+        rooms = Rooms(matrix.api)
+        room_id = await unless(stop, _ready(settings, rooms, accounts, database))
+        now = clock or compared
+        counted = metrics or Metrics(VERSION)
+        await _serve(settings, matrix, rooms, accounts, database, room_id, stop, compared, now, counted, only_one)
+    except Stopped:
+        pass  # before anything was begun
     finally:
         if only_one is not None:
             await only_one.end()
         await matrix.close()
         await database.close()
-
-
-async def _unless_stopped(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
-    """Waits for the task or for `stop`. Returns whether the task was finished; if not, it is cancelled."""
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not task.done():
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        return False
-    task.result()
-    return True
 
 
 async def _arrive(settings: Settings, session: aiohttp.ClientSession, matrix: MatrixClient) -> AccountBackend:

@@ -19,6 +19,7 @@ from engine.wave_unit import UnknownWave, WaveUnit, request_for
 from homeserver.client.api import HomeserverError
 from homeserver.client.backoff import Outage
 from homeserver.client.pace import Pace
+from homeserver.client.stopping import Stopped, unless
 from removal.audit_action import AuditAction
 from removal.lifecycle import Cancelled, Event, StepDone
 from removal.plan import Step
@@ -301,14 +302,8 @@ class Job:
 
     async def _turn(self, request_id: int) -> None:
         """Waits until this account may be deactivated, or the wave is stopped."""
-        taking = asyncio.ensure_future(self._tools.steps.turns.take(request_id, hurry=self._hurry))
-        stopped = asyncio.ensure_future(self._stopped.wait())
-        try:
-            await asyncio.wait({taking, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            taking.cancel()
-            stopped.cancel()
-            await asyncio.gather(taking, stopped, return_exceptions=True)
+        with suppress(Stopped):
+            await unless(self._stopped, self._tools.steps.turns.take(request_id, hurry=self._hurry))
 
     async def _watch(self) -> None:
         """Sees whether the wave is stopped."""

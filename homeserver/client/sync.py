@@ -16,6 +16,7 @@ from homeserver.client.backoff import Backoff
 from homeserver.client.clock import local_ms
 from homeserver.client.credentials import DeadToken
 from homeserver.client.running import TYPE as RUNNING
+from homeserver.client.stopping import Stopped, unless
 from homeserver.client.timeline import Reader, parse
 from homeserver.encryption.crypto import Crypto
 from homeserver.encryption.devices import Directory
@@ -48,10 +49,6 @@ Answer = TypeVar("Answer")
 async def usual_poll_ms() -> int:
     """Where nothing has to be known at a certain time."""
     return POLL_MS
-
-
-class _Stopped(Exception):
-    """`stop` was set."""
 
 
 class Sync:
@@ -114,7 +111,7 @@ class Sync:
         """
         try:
             await self._run(since, store, stop, poll_ms, back)
-        except _Stopped:
+        except Stopped:
             return
 
     async def _run(
@@ -137,25 +134,25 @@ class Sync:
                 self._failing = False
                 if back is not None:
                     await back()
-            await _unless(stop, self._keep_keys(answer))
+            await unless(stop, self._keep_keys(answer))
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, Answer]], stop: asyncio.Event) -> Answer:
         """Asks until there is an answer that can be used, waiting longer and longer in between.
 
         Raises:
             DeadToken: the token is dead.
-            _Stopped: it is time to go.
+            Stopped: it is time to go.
         """
         while True:
             try:
-                result = await _unless(stop, ask())
+                result = await unless(stop, ask())
             except HomeserverError as error:  # retried after a refusal too: stopping the bot wouldn't help
                 if isinstance(error, BadToken) and error.errcode:  # else not the homeserver's answer
                     raise DeadToken(f"the homeserver no longer takes the access token ({error})") from None
                 self._failing = True
                 wait = self._backoff.next_wait(error)
                 self._log.warning("Sync: %s. Trying again in %.0f s.", error, wait)
-                await _unless(stop, asyncio.sleep(wait))
+                await unless(stop, asyncio.sleep(wait))
             else:
                 self._backoff.reset()
                 return result
@@ -283,24 +280,6 @@ def _running(answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
         _object(event.get("content")) for event in events if isinstance(event, dict) and event.get("type") == RUNNING
     ]
     return notes[-1] if notes else None
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Awaits the work.
-
-    Raises:
-        _Stopped: `stop` was set before it was done; the work is cancelled.
-    """
-    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise _Stopped
-    finally:
-        task.cancel()
-        stopped.cancel()
-        await asyncio.gather(task, stopped, return_exceptions=True)
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import cast
 
 import pytest
 
 from engine.leaving import Looks, Speed, until_in_no_room
 from homeserver.accounts.backend import AccountBackend
-from simulation.loop import SimulatedLoop
+from tests.support.simulated_time import in_simulated_time
 
 ROOMS = 8
 SOMEBODY = "@somebody:lethe.test"
@@ -46,11 +45,7 @@ async def one_after_another(speed: Speed, *seconds_a_room: float) -> list[tuple[
 @pytest.mark.parametrize("before", [0.02, 0.1, 0.5])
 def test_the_looks_follow_the_speed_that_was_seen(seconds_a_room: float, before: float) -> None:
     """After a few accounts two or three looks are enough, and none comes much too late; whatever went before."""
-    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
-    try:
-        found = loop.run_until_complete(one_after_another(Speed(), *[before] * 20, *[seconds_a_room] * 40))
-    finally:
-        loop.end()
+    found = in_simulated_time(one_after_another(Speed(), *[before] * 20, *[seconds_a_room] * 40))
     for looks, took in found[-10:]:
         assert looks <= 4
         assert took <= ROOMS * seconds_a_room * 1.5 + 0.1
@@ -58,10 +53,6 @@ def test_the_looks_follow_the_speed_that_was_seen(seconds_a_room: float, before:
 
 def test_a_single_account_is_looked_at_soon() -> None:
     """Nothing is known of the speed, and somebody waits for the answer."""
-    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
-    try:
-        looks, took = loop.run_until_complete(watch(None, 0.02))
-    finally:
-        loop.end()
+    looks, took = in_simulated_time(watch(None, 0.02))
     assert looks <= 4
     assert took < 0.3

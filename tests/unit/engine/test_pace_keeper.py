@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
 import pytest
 
@@ -11,7 +10,7 @@ from engine.pace_keeper import FEWEST, PaceKeeper
 from engine.turns import Turns
 from homeserver.client.api import HomeserverError
 from homeserver.client.pace import Pace
-from simulation.loop import SimulatedLoop
+from tests.support.simulated_time import in_simulated_time
 
 MOST = 4
 
@@ -64,12 +63,7 @@ def test_the_number_of_calls_follows_the_answers(
     answers: tuple[float | None, ...], quiet: tuple[float | None, ...], expected: list[int]
 ) -> None:
     """At the end everything is let through again."""
-    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
-    try:
-        found = loop.run_until_complete(limits(answers, quiet))
-    finally:
-        loop.end()
-    assert found == [*expected, MOST]
+    assert in_simulated_time(limits(answers, quiet)) == [*expected, MOST]
 
 
 async def rests(answers: tuple[float, ...], *, at_work: bool, quiet: float | None = 0.01) -> list[bool]:
@@ -93,16 +87,12 @@ async def rests(answers: tuple[float, ...], *, at_work: bool, quiet: float | Non
 
 def test_it_rests_until_nobody_is_disturbed() -> None:
     """That is, until it is quick at work, too: how quick it is in a rest tells nothing."""
-    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
-    try:
-        play, answers = loop.run_until_complete, (0.01, 0.03, 0.01)
-        assert play(rests(answers, at_work=True)) == [True, False, True, False, False]
-        assert play(rests(answers, at_work=False)) == [True, True, True, True, False]
-        # Nothing is known of it: so it rests, until a rest has shown how quick it is.
-        assert play(rests(answers, at_work=True, quiet=None)) == [True, True, True, True, False]
-        assert play(seen_in_a_rest()) == [True, False, True]
-    finally:
-        loop.end()
+    answers = (0.01, 0.03, 0.01)
+    assert in_simulated_time(rests(answers, at_work=True)) == [True, False, True, False, False]
+    assert in_simulated_time(rests(answers, at_work=False)) == [True, True, True, True, False]
+    # Nothing is known of it: so it rests, until a rest has shown how quick it is.
+    assert in_simulated_time(rests(answers, at_work=True, quiet=None)) == [True, True, True, True, False]
+    assert in_simulated_time(seen_in_a_rest()) == [True, False, True]
 
 
 async def seen_in_a_rest() -> list[bool]:
@@ -149,8 +139,4 @@ def test_in_a_hurry_all_calls_go_side_by_side() -> None:
         assert inside == 1
         await asyncio.gather(*calls)
 
-    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
-    try:
-        loop.run_until_complete(script())
-    finally:
-        loop.end()
+    in_simulated_time(script())

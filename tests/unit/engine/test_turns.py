@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from engine.turns import GOING, LONGEST_ROUND, REST, ROUND, Turns
-from simulation.loop import SimulatedLoop
+from tests.support.simulated_time import in_simulated_time
 
 TAKES = 0.4
 """Seconds in which an account is deactivated and leaves its rooms."""
-
-
-def in_simulated_time(script: Callable[[], Awaitable[None]]) -> None:
-    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
-    try:
-        loop.run_until_complete(script())
-    finally:
-        loop.end()
 
 
 async def remove(turns: Turns, accounts: int, *, hurry: bool = False, first: int = 0) -> float:
@@ -58,7 +49,7 @@ def test_without_rests_the_homeserver_never_waits() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(turns.take(GOING + 1), 600)
 
-    in_simulated_time(script)
+    in_simulated_time(script())
 
 
 def test_with_rests_the_homeserver_is_quiet_more_often_than_not() -> None:
@@ -72,7 +63,7 @@ def test_with_rests_the_homeserver_is_quiet_more_often_than_not() -> None:
         turns.resting = False
         assert await remove(turns, 100) == pytest.approx(1.0)
 
-    in_simulated_time(script)
+    in_simulated_time(script())
 
 
 def test_the_first_rest_is_as_long_as_what_was_done_since() -> None:
@@ -86,7 +77,7 @@ def test_the_first_rest_is_as_long_as_what_was_done_since() -> None:
         await remove(turns, 50)
         assert clock() - began < 50 * TAKES * (1 + REST) + LONGEST_ROUND
 
-    in_simulated_time(script)
+    in_simulated_time(script())
 
 
 def test_one_account_that_does_not_get_out_holds_up_nobody_for_long() -> None:
@@ -102,7 +93,7 @@ def test_one_account_that_does_not_get_out_holds_up_nobody_for_long() -> None:
         assert clock() - began == pytest.approx(LONGEST_ROUND - ROUND + REST * LONGEST_ROUND)
         assert turns.working
 
-    in_simulated_time(script)
+    in_simulated_time(script())
 
 
 def test_a_pause_in_the_work_is_a_rest() -> None:
@@ -125,7 +116,7 @@ def test_a_pause_in_the_work_is_a_rest() -> None:
         await waiting
         assert clock() == pytest.approx(began + ROUND + 0.1)
 
-    in_simulated_time(script)
+    in_simulated_time(script())
 
 
 def test_whoever_is_in_a_hurry_has_all_places_while_others_rest() -> None:
@@ -145,7 +136,7 @@ def test_whoever_is_in_a_hurry_has_all_places_while_others_rest() -> None:
         assert not waiting.done()
         waiting.cancel()
 
-    in_simulated_time(script)
+    in_simulated_time(script())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -174,7 +165,7 @@ def test_who_gives_up_waiting_takes_no_place_away(seed: int) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(turns.take(GOING), 60)
 
-    in_simulated_time(script)
+    in_simulated_time(script())
 
 
 def test_a_wait_can_be_given_up_at_the_very_moment_it_ends() -> None:
@@ -195,4 +186,4 @@ def test_a_wait_can_be_given_up_at_the_very_moment_it_ends() -> None:
         assert waiting.cancelled()
 
     for ticks in range(6):
-        in_simulated_time(lambda ticks=ticks: script(ticks))  # type: ignore[misc] # mypy knows no defaults of lambdas
+        in_simulated_time(script(ticks))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any, cast
 
 import pytest
@@ -13,8 +12,8 @@ from homeserver.accounts.backend import AccountBackend
 from homeserver.accounts.models import User
 from removal.plan import Step
 from removal.request import Request
-from simulation.loop import SimulatedLoop
 from tests.support.made_requests import moderation
+from tests.support.simulated_time import in_simulated_time
 
 ANNA, BERT = "@anna:lethe.test", "@bert:lethe.test"
 
@@ -152,11 +151,7 @@ def test_who_waited_for_long_is_looked_at_right_before_the_deactivation(account:
             found = str(changed)
         assert (accounts.looked_at, found) == (2, because)
 
-    loop = SimulatedLoop(random.Random(1))  # noqa: S311 - the same each time
-    try:
-        loop.run_until_complete(script())
-    finally:
-        loop.end()
+    in_simulated_time(script())
 
 
 async def test_who_is_protected_by_now_is_asked_each_time() -> None:

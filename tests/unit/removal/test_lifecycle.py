@@ -19,6 +19,7 @@ from removal.lifecycle import (
     Closed,
     ConfirmationWithdrawn,
     Confirmed,
+    ConfirmedByLogIn,
     Declined,
     Event,
     HandoverNamed,
@@ -147,6 +148,8 @@ def test_a_confirmation_counts_by_the_homeservers_time(at_ts: int, now: int, ref
     assert decide(moderation(), Confirmed(MODERATOR, at_ts, "$yes"), now).refusal == refusal
     typed = replace(in_state(State.AWAITING_MATRIX_ID), expires_ts=END)
     assert decide(typed, MatrixIDTyped(LEAVER, at_ts), now).refusal == refusal
+    logged_in = decide(in_state(State.AWAITING_LOG_IN), ConfirmedByLogIn(LEAVER, at_ts), now)
+    assert logged_in.refusal == refusal
 
 
 @pytest.mark.parametrize(

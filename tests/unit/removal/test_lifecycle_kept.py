@@ -43,21 +43,6 @@ END = NOW + 10 * MINUTE
 
 
 # --- a log-in --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("at_ts", "now", "refusal"),
-    [
-        (END, END, None),
-        (END, END + 10 * MINUTE, None),
-        (END, END + 10 * MINUTE + 1, "expired"),
-        (END + 1, END + 1, "expired"),
-    ],
-    ids=["in time", "in time, heard late", "heard too late", "too late"],
-)
-def test_a_log_in_counts_as_long_as_a_confirmation(at_ts: int, now: int, refusal: str | None) -> None:
-    """By the time at which the person logged in, if it is heard at most `expires_after` later."""
-    assert decide(in_state(State.AWAITING_LOG_IN), ConfirmedByLogIn(LEAVER, at_ts), now).refusal == refusal
-
-
 def test_a_log_in_is_the_confirmation_where_there_was_none() -> None:
     """On the page there is no ✅ before it: who logged in and when is kept. Where there was one, its time is."""
     later = ConfirmedByLogIn(LEAVER, NOW + 5)
